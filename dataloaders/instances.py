@@ -1,0 +1,136 @@
+"""The base of every data set: an index of objects, and how one of them is read."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dextr.samples import Instance
+
+
+@dataclass(frozen=True)
+class ObjectIndex:
+    """Which objects there are: one row each, columns as arrays, so that workers share the memory.
+
+    Attributes:
+        image_ids: (M,) names of the images, each once.
+        image: (N,) int32, each object's position in `image_ids`; ascending.
+        object_id: (N,) int64, its number in the image (label maps) or its annotation's id.
+        category: (N,) int32, index into the data set's category names; -1 where it has none.
+        area: (N,) int64, pixels of its mask.
+    """
+
+    image_ids: NDArray[np.str_]
+    image: NDArray[np.int32]
+    object_id: NDArray[np.int64]
+    category: NDArray[np.int32]
+    area: NDArray[np.int64]
+
+    @classmethod
+    def of_rows(
+        cls, image_ids: Sequence[str], rows: Sequence[tuple[int, int, int, int]]
+    ) -> ObjectIndex:
+        """Build from (image, object_id, category, area) rows, in any order."""
+        table = np.asarray(sorted(rows), dtype=np.int64).reshape(-1, 4)
+        return cls(
+            np.asarray(image_ids, dtype=np.str_),
+            table[:, 0].astype(np.int32),
+            table[:, 1],
+            table[:, 2].astype(np.int32),
+            table[:, 3],
+        )
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def take(self, rows: NDArray) -> ObjectIndex:
+        """Return the index of these rows only; images keep their numbers."""
+        return ObjectIndex(
+            self.image_ids,
+            self.image[rows],
+            self.object_id[rows],
+            self.category[rows],
+            self.area[rows],
+        )
+
+
+class Instances(ABC):
+    """A sequence of annotated objects.
+
+    A subclass sets `name`, `category_names` and `index`, and says how an image and one object's
+    masks are read. Reading names the file in every error.
+
+    Attributes:
+        name: Short name for logs, such as `pascal-val`.
+        category_names: Names by category index; empty where objects have no category.
+        index: The objects.
+    """
+
+    name: str
+    category_names: tuple[str, ...] = ()
+    index: ObjectIndex
+
+    @abstractmethod
+    def read_image(self, image: int) -> NDArray[np.uint8]:
+        """Return image number `image` as (H, W, 3) uint8 RGB."""
+
+    @abstractmethod
+    def read_mask(self, row: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return the object's mask and its void pixels, each (H, W) bool."""
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, row: int) -> Instance:
+        if not -len(self) <= row < len(self):
+            raise IndexError(f"object {row} of {len(self)} in {self.name}")
+        row %= len(self)
+        mask, void = self.read_mask(row)
+        return Instance(
+            image=self.read_image(int(self.index.image[row])),
+            mask=mask,
+            void=void,
+            image_id=self.image_id(row),
+            object_id=int(self.index.object_id[row]),
+            category=int(self.index.category[row]),
+        )
+
+    def __iter__(self) -> Iterator[Instance]:
+        for row in range(len(self)):
+            yield self[row]
+
+    def image_id(self, row: int) -> str:
+        """Return the name of the image that object `row` is in."""
+        return str(self.index.image_ids[self.index.image[row]])
+
+    def object_name(self, row: int) -> str:
+        """Return the object's identity as `Instance.name` has it, without reading anything."""
+        return f"{self.image_id(row)}#{int(self.index.object_id[row])}"
+
+
+class Subset(Instances):
+    """Some rows of another data set, in ascending order.
+
+    Args:
+        parent: The data set.
+        rows: Row numbers, or a boolean array of its length.
+        name: Name of the part; None keeps the parent's.
+    """
+
+    def __init__(self, parent: Instances, rows: NDArray, name: str | None = None) -> None:
+        rows = np.asarray(rows)
+        self.rows = np.flatnonzero(rows) if rows.dtype == bool else np.sort(rows)
+        self.parent = parent
+        self.name = name or parent.name
+        self.category_names = parent.category_names
+        self.index = parent.index.take(self.rows)
+
+    def read_image(self, image: int) -> NDArray[np.uint8]:
+        return self.parent.read_image(image)
+
+    def read_mask(self, row: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        return self.parent.read_mask(int(self.rows[row]))

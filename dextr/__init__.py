@@ -1,0 +1,31 @@
+"""DEXTR: the mask of an object from its four extreme points.
+
+>>> from dextr import load_predictor  # doctest: +SKIP
+>>> prediction = load_predictor().predict(image, points)  # doctest: +SKIP
+>>> prediction.mask  # doctest: +SKIP
+"""
+
+from dextr.geometry import Box, CropWindow
+from dextr.heatmap import render_heatmap
+from dextr.inputs import decode, encode
+from dextr.losses import class_balanced_bce
+from dextr.metrics import iou
+from dextr.points import sample_extreme_points
+from dextr.predictor import Predictor, load_predictor
+from dextr.samples import Example, Instance, Prediction
+
+__all__ = [
+    "Box",
+    "CropWindow",
+    "Example",
+    "Instance",
+    "Prediction",
+    "Predictor",
+    "class_balanced_bce",
+    "decode",
+    "encode",
+    "iou",
+    "load_predictor",
+    "render_heatmap",
+    "sample_extreme_points",
+]

@@ -1,0 +1,192 @@
+"""Boxes and crop windows: the only conversion between an image and the network's square crop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+RELAX = 50
+SIZE = 512
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of pixels, half-open: columns x0 .. x1 - 1, rows y0 .. y1 - 1.
+
+    It may leave the image.
+
+    >>> Box(2, 3, 5, 4).hw
+    (1, 3)
+    """
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+    def __post_init__(self) -> None:
+        if self.x1 <= self.x0 or self.y1 <= self.y0:
+            raise ValueError(f"a box needs x0 < x1 and y0 < y1, got {self}")
+
+    @classmethod
+    def of_mask(cls, mask: NDArray) -> Box:
+        """Return the tight box of a mask (H, W).
+
+        Raises:
+            ValueError: The mask holds no pixel.
+        """
+        rows = np.flatnonzero(mask.any(axis=1))
+        if rows.size == 0:
+            raise ValueError(f"the mask is empty: no pixel of {mask.shape} is set")
+        columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(axis=0))
+        return cls(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+
+    @classmethod
+    def of_points(cls, points: NDArray) -> Box:
+        """Return the tight box of the pixels that points (N, 2), xy, fall into."""
+        pixels = np.floor(np.asarray(points, dtype=np.float64) + 0.5).astype(np.int64)
+        (x0, y0), (x1, y1) = pixels.min(axis=0), pixels.max(axis=0)
+        return cls(int(x0), int(y0), int(x1) + 1, int(y1) + 1)
+
+    @property
+    def hw(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.y1 - self.y0, self.x1 - self.x0
+
+    def relaxed(self, margin: int) -> Box:
+        """Return the box enlarged by `margin` pixels on every side."""
+        return Box(self.x0 - margin, self.y0 - margin, self.x1 + margin, self.y1 + margin)
+
+    def inside(self, hw: tuple[int, int]) -> Box:
+        """Return the part of the box inside an image of that size.
+
+        Raises:
+            ValueError: No pixel of the box lies inside.
+        """
+        return Box(max(self.x0, 0), max(self.y0, 0), min(self.x1, hw[1]), min(self.y1, hw[0]))
+
+    def slices(self, origin: Box | None = None) -> tuple[slice, slice]:
+        """Return the (rows, columns) that index this box in an array starting at `origin`."""
+        x, y = (origin.x0, origin.y0) if origin else (0, 0)
+        return slice(self.y0 - y, self.y1 - y), slice(self.x0 - x, self.x1 - x)
+
+
+@dataclass(frozen=True)
+class CropWindow:
+    """The part of an image the network sees, resized to a square without keeping its aspect.
+
+    Attributes:
+        box: The object's box with its margin; may leave the image (zero there).
+        object_box: The tight box; outside it a pasted probability is zero.
+        image_hw: Height and width of the image.
+        size: Side of the square crop in pixels.
+    """
+
+    box: Box
+    object_box: Box
+    image_hw: tuple[int, int]
+    size: int = SIZE
+
+    @classmethod
+    def around(
+        cls,
+        mask_or_points: NDArray,
+        image_hw: tuple[int, int],
+        relax: int = RELAX,
+        size: int = SIZE,
+    ) -> CropWindow:
+        """Return the window around an object (paper section 3.1: the box relaxed by 50 pixels).
+
+        Args:
+            mask_or_points: A mask of the image's size, or points (N, 2), xy.
+            image_hw: Height and width of the image.
+            relax: Margin on every side, in pixels of the image.
+            size: Side of the square crop.
+
+        Raises:
+            ValueError: An empty mask, or an array that is neither mask nor points.
+        """
+        array = np.asarray(mask_or_points)
+        if relax < 0 or size < 1:
+            raise ValueError(f"expected relax >= 0 and size >= 1, got {relax} and {size}")
+        if array.shape == tuple(image_hw) and (array.dtype == bool or array.shape[1] != 2):
+            tight = Box.of_mask(array)
+        elif array.ndim == 2 and array.shape[1] == 2 and len(array):
+            tight = Box.of_points(array)
+        else:
+            raise ValueError(
+                f"expected a mask of the image's size {tuple(image_hw)} or points (N, 2), "
+                f"got an array of shape {array.shape}"
+            )
+        return cls(tight.relaxed(relax), tight, (int(image_hw[0]), int(image_hw[1])), size)
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Crop pixels per image pixel along x and y."""
+        height, width = self.box.hw
+        return self.size / width, self.size / height
+
+    def cut(self, array: NDArray, interpolation: int = cv2.INTER_CUBIC) -> NDArray:
+        """Return the window's content, (size, size) or (size, size, C); zero outside the image.
+
+        Args:
+            array: (H, W) or (H, W, C), of the image's size.
+            interpolation: An OpenCV flag. `INTER_NEAREST` keeps the type; with any other the
+                array becomes float32 first, and cubic overshoots its range a little.
+
+        Raises:
+            ValueError: The array has another size than the window's image.
+        """
+        self._check_size(array, self.image_hw)
+        nearest = interpolation == cv2.INTER_NEAREST
+        dtype = array.dtype if nearest and array.dtype != bool else np.dtype(np.uint8)
+        if not nearest:
+            dtype = np.dtype(np.float32)
+        seen = self.box.inside(self.image_hw)
+        if seen == self.box:
+            content = np.ascontiguousarray(array[seen.slices()], dtype=dtype)
+        else:
+            content = np.zeros(self.box.hw + array.shape[2:], dtype)
+            content[seen.slices(self.box)] = array[seen.slices()]
+        crop = cv2.resize(content, (self.size, self.size), interpolation=interpolation)
+        return crop.astype(bool) if array.dtype == bool and nearest else crop
+
+    def to_crop(self, points: NDArray) -> NDArray[np.float64]:
+        """Map image points (N, 2), xy, into the crop; pixel centres are integers in both."""
+        points = np.asarray(points, dtype=np.float64)
+        corner = (self.box.x0 - 0.5, self.box.y0 - 0.5)
+        return (points - corner) * self.scale - 0.5
+
+    def to_image(self, points: NDArray) -> NDArray[np.float64]:
+        """Map crop points (N, 2), xy, back into the image: the inverse of `to_crop`."""
+        points = np.asarray(points, dtype=np.float64)
+        corner = (self.box.x0 - 0.5, self.box.y0 - 0.5)
+        return (points + 0.5) / self.scale + corner
+
+    def paste(self, prob: NDArray, clip: bool = True) -> NDArray[np.float32]:
+        """Put a crop's probabilities (size, size) back into an image of zeros (H, W).
+
+        Args:
+            prob: Values on the crop; resized with cubic interpolation.
+            clip: Leave zero what lies outside the tight box, as published; otherwise what lies
+                outside the window.
+
+        Raises:
+            ValueError: `prob` has not the crop's size.
+        """
+        self._check_size(prob, (self.size, self.size))
+        height, width = self.box.hw
+        content = np.ascontiguousarray(prob, dtype=np.float32)
+        content = cv2.resize(content, (width, height), interpolation=cv2.INTER_CUBIC)
+        image = np.zeros(self.image_hw, np.float32)
+        target = (self.object_box if clip else self.box).inside(self.image_hw)
+        image[target.slices()] = content[target.slices(self.box)]
+        return image
+
+    @staticmethod
+    def _check_size(array: NDArray, hw: tuple[int, int]) -> None:
+        if array.shape[:2] != tuple(hw):
+            raise ValueError(f"expected an array of size {tuple(hw)}, got shape {array.shape}")

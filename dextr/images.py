@@ -1,0 +1,97 @@
+"""Images as people have them, to (H, W, 3) uint8 RGB."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+ImageLike: TypeAlias = "str | PathLike[str] | Image.Image | NDArray"
+
+
+def as_rgb(image: ImageLike) -> NDArray[np.uint8]:
+    """Return any image as (H, W, 3) uint8 RGB.
+
+    Files and PIL images are turned as their EXIF orientation says; palettes are resolved;
+    transparency is laid over white; grey becomes three equal channels; 16 bits are scaled to 8.
+
+    Args:
+        image: A file, a PIL image, or an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of
+            bool, uint8, uint16 or float in 0..1.
+
+    Raises:
+        ValueError: The image is empty, unreadable, or of another kind; the message says which.
+    """
+    if isinstance(image, Image.Image):
+        return _from_pil(image)
+    if isinstance(image, (str, PathLike)):
+        return read_image(image)
+    return _from_array(np.asarray(image))
+
+
+def read_image(path: str | PathLike[str]) -> NDArray[np.uint8]:
+    """Read an image file as (H, W, 3) uint8 RGB.
+
+    Raises:
+        ValueError: The file is missing, truncated or no image; the message names it.
+    """
+    try:
+        with Image.open(path) as image:
+            return _from_pil(image)
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such image file") from None
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError) as error:
+        raise ValueError(f"{path}: not a readable image ({error})") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _from_pil(image: Image.Image) -> NDArray[np.uint8]:
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):
+        return _from_array(np.asarray(image).astype(np.uint16))
+    if image.mode == "F":
+        return _from_array(np.asarray(image))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+    elif image.mode != "RGB":
+        image = image.convert("RGB")
+    return _from_array(np.asarray(image))
+
+
+def _from_array(array: NDArray) -> NDArray[np.uint8]:
+    if array.ndim == 2:
+        array = array[:, :, None]
+    if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
+        raise ValueError(
+            f"expected an image (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), got shape {array.shape}"
+        )
+    if array.size == 0:
+        raise ValueError(f"the image is empty: shape {array.shape}")
+    array = _to_uint8(array)
+    if array.shape[2] == 4:
+        alpha = array[:, :, 3:].astype(np.uint16)
+        array = ((array[:, :, :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    if array.shape[2] == 1:
+        array = np.repeat(array, 3, axis=2)
+    return np.ascontiguousarray(array)
+
+
+def _to_uint8(array: NDArray) -> NDArray[np.uint8]:
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == bool:
+        return array.astype(np.uint8) * np.uint8(255)
+    if array.dtype == np.uint16:
+        return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if np.issubdtype(array.dtype, np.floating):
+        if array.min() >= 0 and array.max() <= 1:
+            return np.rint(array * 255).astype(np.uint8)
+        raise ValueError(
+            f"a float image must lie in 0..1, got {array.min():g}..{array.max():g}: convert "
+            "0..255 values to uint8"
+        )
+    raise ValueError(f"expected an image of bool, uint8, uint16 or float 0..1, got {array.dtype}")

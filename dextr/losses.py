@@ -1,0 +1,71 @@
+"""The class-balanced loss (paper section 3.2)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+VOID_COUNTING = ("excluded", "released")
+
+
+def class_counts(labels: Tensor, void: Tensor | None = None) -> Tensor:
+    """Return the numbers of positive and negative pixels that are not void, as a pair."""
+    positive = labels >= 0.5
+    if void is None:
+        n_positive = positive.sum()
+        return torch.stack([n_positive, positive.numel() - n_positive])
+    valid = void < 0.5
+    n_positive = (positive & valid).sum()
+    return torch.stack([n_positive, valid.sum() - n_positive])
+
+
+def class_balanced_bce(
+    logits: Tensor,
+    labels: Tensor,
+    void: Tensor | None = None,
+    *,
+    void_counting: str = "excluded",
+    reduction: str = "batch",
+    counts: Tensor | None = None,
+    batch_size: int | None = None,
+) -> Tensor:
+    """Return the binary cross entropy with each class weighted by the other one's share.
+
+    With N+ and N- pixels of either class in the whole batch and N their sum, the loss is
+    N-/N times the sum over positives plus N+/N times the sum over negatives.
+
+    Args:
+        logits: (N, 1, H, W).
+        labels: The same shape; 0.5 and above is the object.
+        void: The same shape, non-zero where no pixel counts; None: everywhere counts.
+        void_counting: `excluded` leaves void out of everything; `released` counts void pixels
+            in N+ and N- but not in N, as the released code did.
+        reduction: `batch` divides by the batch size (published), `mean` by every pixel.
+        counts: N+ and N- to use instead of this batch's own: with several processes, their sums.
+        batch_size: Objects to divide by instead of this batch's own, likewise.
+
+    Raises:
+        ValueError: Shapes differ, or an option has an unknown name.
+    """
+    if labels.shape != logits.shape or (void is not None and void.shape != logits.shape):
+        raise ValueError(
+            f"expected labels and void of the logits' shape {tuple(logits.shape)}, got "
+            f"{tuple(labels.shape)} and {None if void is None else tuple(void.shape)}"
+        )
+    if void_counting not in VOID_COUNTING:
+        raise ValueError(f"void_counting must be one of {VOID_COUNTING}, got {void_counting!r}")
+    if reduction not in ("batch", "mean"):
+        raise ValueError(f"reduction must be 'batch' or 'mean', got {reduction!r}")
+    valid = class_counts(labels, void) if counts is None else counts
+    counted = class_counts(labels) if void_counting == "released" else valid
+    n_positive, n_negative = (counted / valid.sum().clamp(min=1)).to(logits.dtype)
+
+    positive = labels >= 0.5
+    weight = torch.where(positive, n_negative, n_positive)
+    if void is not None:
+        weight = weight * (void < 0.5)
+    target = positive.to(logits.dtype)
+    total = F.binary_cross_entropy_with_logits(logits, target, weight, reduction="sum")
+    total = total / (logits.shape[0] if batch_size is None else batch_size)
+    return total / logits[0].numel() if reduction == "mean" else total

@@ -1,0 +1,132 @@
+"""Extreme points: order, check, simulate, and place on the crop. Pure functions."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dextr.geometry import Box, CropWindow
+
+SIDES = ("left", "right", "top", "bottom")
+
+
+def check_points(points: ArrayLike, image_hw: tuple[int, int]) -> NDArray[np.float64]:
+    """Return clicks as a checked (N, 2) array, xy, every point inside the image.
+
+    Points up to half a pixel outside (the rim of a border pixel) are moved onto the border.
+
+    Raises:
+        ValueError: Fewer than 4 points, not xy pairs, not finite, outside the image, or all
+            identical.
+    """
+    try:
+        array = np.asarray(points, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError("points must be numbers: give [(x, y), (x, y), (x, y), (x, y)]") from None
+    if array.ndim != 2 or array.shape[1] != 2:
+        raise ValueError(f"expected points as (N, 2) x, y pairs, got shape {array.shape}")
+    if len(array) < 4:
+        raise ValueError(
+            f"expected at least 4 points ({', '.join(SIDES)}-most of the object), got {len(array)}"
+        )
+    if not np.isfinite(array).all():
+        raise ValueError(f"points must be finite numbers, got {array.tolist()}")
+    height, width = image_hw
+    limit = np.array([width, height]) - 0.5
+    outside = (array < -0.5).any(axis=1) | (array > limit).any(axis=1)
+    if outside.any():
+        x, y = array[outside][0]
+        raise ValueError(
+            f"point ({x:g}, {y:g}) lies outside the image of {width} x {height} pixels: "
+            f"expected 0 <= x <= {width - 1} and 0 <= y <= {height - 1}"
+        )
+    if (array == array[0]).all():
+        raise ValueError(
+            f"all {len(array)} points are ({array[0, 0]:g}, {array[0, 1]:g}): click four "
+            "different extreme points of the object"
+        )
+    return np.clip(array, 0, limit - 0.5)
+
+
+def order_extremes(points: NDArray) -> NDArray:
+    """Return the left-, right-, top- and bottom-most of points (N, 2) as (4, 2).
+
+    >>> order_extremes(np.array([[5, 9], [9, 4], [0, 5], [4, 0]])).tolist()
+    [[0, 5], [9, 4], [4, 0], [5, 9]]
+    """
+    points = np.asarray(points)
+    x, y = points[:, 0], points[:, 1]
+    return points[[x.argmin(), x.argmax(), y.argmin(), y.argmax()]]
+
+
+def sample_extreme_points(
+    mask: NDArray, pert: float, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Draw one object pixel near each extreme of a mask.
+
+    For each side, one pixel is drawn evenly among the object's pixels at most `pert` pixels from
+    that extreme (0: among those on the very edge).
+
+    Args:
+        mask: (H, W), non-zero on the object.
+        pert: Distance from the extreme in pixels of the mask, at least 0.
+        rng: Source of the draw.
+
+    Returns:
+        (4, 2), xy, in the order left, right, top, bottom.
+
+    Raises:
+        ValueError: The mask is empty or `pert` negative.
+    """
+    if pert < 0:
+        raise ValueError(f"expected pert >= 0, got {pert}")
+    mask = np.asarray(mask) != 0
+    box = Box.of_mask(mask)
+    reach = int(pert) + 1
+    bands = (
+        Box(box.x0, box.y0, min(box.x0 + reach, box.x1), box.y1),
+        Box(max(box.x1 - reach, box.x0), box.y0, box.x1, box.y1),
+        Box(box.x0, box.y0, box.x1, min(box.y0 + reach, box.y1)),
+        Box(box.x0, max(box.y1 - reach, box.y0), box.x1, box.y1),
+    )
+    return np.array([_draw_pixel(mask, band, rng) for band in bands])
+
+
+def _draw_pixel(mask: NDArray, band: Box, rng: np.random.Generator) -> NDArray[np.float64]:
+    rows, columns = np.nonzero(mask[band.slices()])
+    k = rng.integers(len(rows))
+    return np.array([band.x0 + columns[k], band.y0 + rows[k]], dtype=np.float64)
+
+
+def jitter_points(
+    points: NDArray, noise: float, image_hw: tuple[int, int], rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Move each point by a whole number of pixels up to `noise` along x and y, inside the image."""
+    reach = int(noise)
+    moved = np.asarray(points, dtype=np.float64)
+    moved = moved + rng.integers(-reach, reach + 1, size=moved.shape)
+    return np.clip(moved, 0, np.array([image_hw[1], image_hw[0]]) - 1)
+
+
+def place_clicks(points: NDArray, window: CropWindow) -> NDArray[np.float64]:
+    """Map clicks in the image to where training finds the same points on the resized mask.
+
+    The resized mask repeats each pixel as a small block. Training's left-most point lies on the
+    block's left edge, the right-most on its right edge, and so on, so an extreme pixel goes to
+    the outer edge in its direction; in every other respect a click goes to its pixel's centre.
+
+    Args:
+        points: (N, 2), xy, in the image.
+        window: The window around these points.
+
+    Returns:
+        (N, 2), xy, whole pixels of the crop.
+    """
+    pixels = np.floor(np.asarray(points, dtype=np.float64) + 0.5)
+    offset = pixels - (window.box.x0, window.box.y0)
+    first = np.ceil(offset * window.scale)
+    last = np.ceil((offset + 1) * window.scale) - 1
+    placed = np.floor((first + last) / 2)
+    placed = np.where(pixels == pixels.max(axis=0), last, placed)
+    placed = np.where(pixels == pixels.min(axis=0), first, placed)
+    return np.clip(placed, 0, window.size - 1)

@@ -1,0 +1,93 @@
+"""The typed records that travel through the code: Instance, Example, Prediction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dextr.geometry import CropWindow
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One annotated object of one image.
+
+    Attributes:
+        image: (H, W, 3) uint8, RGB.
+        mask: (H, W) bool, the object.
+        void: (H, W) bool, pixels nobody decided; never part of the mask.
+        image_id: The image's name in its data set.
+        object_id: The object's number in its image or data set.
+        category: Index into the data set's category names; -1 where it has none.
+    """
+
+    image: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
+    void: NDArray[np.bool_]
+    image_id: str
+    object_id: int
+    category: int = -1
+
+    def __post_init__(self) -> None:
+        if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
+            raise ValueError(
+                f"{self.name}: expected an image (H, W, 3) uint8, "
+                f"got {self.image.shape} {self.image.dtype}"
+            )
+        for what, array in (("mask", self.mask), ("void", self.void)):
+            if array.shape != self.hw or array.dtype != bool:
+                raise ValueError(
+                    f"{self.name}: expected a {what} {self.hw} bool like the image, "
+                    f"got {array.shape} {array.dtype}"
+                )
+
+    @property
+    def hw(self) -> tuple[int, int]:
+        """Height and width of the image."""
+        return self.image.shape[0], self.image.shape[1]
+
+    @property
+    def name(self) -> str:
+        """The object's identity in words, for messages and file names."""
+        return f"{self.image_id}#{self.object_id}"
+
+
+@dataclass(frozen=True)
+class Example:
+    """One object as the network sees it.
+
+    Attributes:
+        inputs: (4, S, S) float32: R, G, B and heat map, each about 0..255.
+        target: (S, S) bool, the object on the crop.
+        void: (S, S) bool, undecided pixels on the crop.
+        name: The object's identity.
+    """
+
+    inputs: NDArray[np.float32]
+    target: NDArray[np.bool_]
+    void: NDArray[np.bool_]
+    name: str
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network says of one object.
+
+    Attributes:
+        prob: (H, W) float32 in 0..1; zero outside the object's box.
+        threshold: Probability above which a pixel belongs to the object.
+        points: (N, 2) float, xy: the clicks it was made from.
+        window: The crop it was made on.
+    """
+
+    prob: NDArray[np.float32]
+    threshold: float
+    points: NDArray[np.float64]
+    window: CropWindow
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """(H, W) bool: where the probability exceeds the threshold."""
+        return self.prob > self.threshold

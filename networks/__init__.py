@@ -1,0 +1,15 @@
+"""Networks: tensors in, logits out. Nothing here knows about images or points."""
+
+from networks.dextr_net import DextrNet, NetworkConfig, build_network
+from networks.init import LoadReport, load_deeplab, load_imagenet, load_partial, load_strict
+
+__all__ = [
+    "DextrNet",
+    "LoadReport",
+    "NetworkConfig",
+    "build_network",
+    "load_deeplab",
+    "load_imagenet",
+    "load_partial",
+    "load_strict",
+]

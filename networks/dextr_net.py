@@ -1,0 +1,164 @@
+"""The DEXTR network: a dilated ResNet and a head, logits enlarged to the input's size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from networks.decoder import SkipDecoder
+from networks.heads import AtrousHead, PspHead, resize_bilinear
+from networks.resnet import GRIDS, LAYOUTS, ResNet
+
+HEADS = ("psp", "atrous")
+STRIDE_ON = ("1x1", "3x3")
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Everything that decides a network's layers. The defaults are the published network.
+
+    Attributes:
+        backbone: `resnet101`, `resnet50`, `resnet34` or `resnet18`.
+        head: `psp` or `atrous`.
+        in_channels: 4 for RGB and heat map.
+        stride_on: Where a bottleneck strides: `1x1` (published weights) or `3x3` (torchvision's).
+        head_width: Channels inside the PSP head.
+        stages: Backbone stages built, 1 to 4.
+        output_stride: Input pixels per position of the last stage, 8 or 16.
+        skips: Finer stages joined before the last convolution; 0 as in the paper.
+    """
+
+    backbone: str = "resnet101"
+    head: str = "psp"
+    in_channels: int = 4
+    stride_on: str = "1x1"
+    head_width: int = 512
+    stages: int = 4
+    output_stride: int = 8
+    skips: int = 0
+
+    def __post_init__(self) -> None:
+        _require("backbone", self.backbone, tuple(LAYOUTS))
+        _require("head", self.head, HEADS)
+        _require("stride_on", self.stride_on, STRIDE_ON)
+        _require("stages", self.stages, (1, 2, 3, 4))
+        _require("output_stride", self.output_stride, tuple(GRIDS))
+        _require("skips", self.skips, tuple(range(self.stages)))
+        if self.skips and self.head != "psp":
+            raise ValueError(f"skips need the psp head, got head {self.head!r}")
+        if self.in_channels < 1 or self.head_width < 1:
+            raise ValueError(
+                "in_channels and head_width must be at least 1, got "
+                f"{self.in_channels} and {self.head_width}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a plain dictionary (what checkpoints store)."""
+        return asdict(self)
+
+
+def _require(name: str, value: object, choices: tuple[object, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}; got {value!r}")
+
+
+class DextrNet(ResNet):
+    """Backbone (`conv1` .. `layer4`) and head (`layer5`), under the published names.
+
+    The affine parameters of the backbone's batch norms get no gradient, as published; the
+    head's are trained.
+
+    Shapes:
+        input: (N, in_channels, H, W), values 0..255, no mean or deviation removed.
+        output: (N, 1, H, W), logits.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__(
+            config.backbone,
+            config.in_channels,
+            config.stride_on,
+            config.stages,
+            config.output_stride,
+        )
+        self.config = config
+        self.frozen_statistics = False
+        channels = self.stage_channels
+        self.layer5: nn.Module
+        if config.head == "atrous":
+            self.layer5 = AtrousHead(channels[-1])
+        elif config.skips:
+            self.layer5 = SkipDecoder(channels, config.head_width, config.skips)
+        else:
+            self.layer5 = PspHead(channels[-1], config.head_width)
+        for norm in self.backbone_norms():
+            norm.requires_grad_(False)
+
+    def logits_on_grid(self, x: Tensor) -> Tensor:
+        """Return the head's logits (N, 1, h, w) before they are enlarged."""
+        outputs = self.stage_outputs(x)
+        return self.layer5(outputs if self.config.skips else outputs[-1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = self.logits_on_grid(x)
+        return resize_bilinear(logits.float() if logits.dtype != x.dtype else logits, x.shape[2:])
+
+    def backbone_norms(self) -> Iterator[nn.BatchNorm2d]:
+        """Yield the batch norms outside the head."""
+        for name, module in self.named_modules():
+            if isinstance(module, nn.BatchNorm2d) and not name.startswith("layer5."):
+                yield module
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        """Return the trainable parameters of the head."""
+        return [p for p in self.layer5.parameters() if p.requires_grad]
+
+    def backbone_parameters(self) -> list[nn.Parameter]:
+        """Return the trainable parameters outside the head."""
+        head = {id(p) for p in self.layer5.parameters()}
+        return [p for p in self.parameters() if p.requires_grad and id(p) not in head]
+
+    def freeze_statistics(self, frozen: bool = True) -> DextrNet:
+        """Keep the backbone's running statistics fixed in training (batch norm `frozen`).
+
+        Unfrozen is the original's way (`batch`): training normalises by the batch and moves them.
+        """
+        self.frozen_statistics = frozen
+        return self.train(self.training)
+
+    def train(self, mode: bool = True) -> DextrNet:
+        super().train(mode)
+        if mode and self.frozen_statistics:
+            for norm in self.backbone_norms():
+                norm.eval()
+        return self
+
+
+def build_network(
+    backbone: str = "resnet101", head: str = "psp", in_channels: int = 4, **options: Any
+) -> DextrNet:
+    """Build a network with the original's random initial values.
+
+    Args:
+        backbone: `resnet101`, `resnet50`, `resnet34` or `resnet18`.
+        head: `psp` or `atrous`.
+        in_channels: Channels of the input.
+        **options: Further fields of `NetworkConfig`, such as `stride_on="3x3"`.
+
+    Raises:
+        ValueError: A name or number is not one of those offered.
+
+    >>> net = build_network("resnet18", head_width=64)
+    >>> sum(p.numel() for p in net.parameters()) > 11e6
+    True
+    """
+    from networks.init import init_random
+
+    try:
+        config = NetworkConfig(backbone, head, in_channels, **options)
+    except TypeError as error:
+        raise ValueError(f"unknown network option: {error}") from None
+    return init_random(DextrNet(config))

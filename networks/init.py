@@ -1,0 +1,231 @@
+"""How a network's values start: random, ImageNet's, DeepLab's, or any partial state.
+
+State dictionaries come in as name -> tensor; reading files is `dextr.weights`' business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from networks.dextr_net import DextrNet
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+State = Mapping[str, Tensor]
+
+
+@dataclass
+class LoadReport:
+    """What a loading did, by entry name.
+
+    Attributes:
+        loaded: Entries of the network that took a value.
+        missing: Entries of the network that kept their own.
+        unused: Entries of the state that the network has no place for.
+    """
+
+    loaded: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return (
+            f"loaded {_summary(self.loaded)}; kept initial values of {_summary(self.missing)}; "
+            f"left out of the file {_summary(self.unused)}"
+        )
+
+
+def _summary(names: list[str]) -> str:
+    if not names:
+        return "nothing"
+    parts: dict[str, int] = {}
+    for name in names:
+        part = name.split(".")[0]
+        parts[part] = parts.get(part, 0) + 1
+    return ", ".join(f"{part} ({n})" for part, n in parts.items())
+
+
+def init_random(net: DextrNet) -> DextrNet:
+    """Give every convolution N(0, 0.01^2) weights and every batch norm 1 and 0, as published."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.normal_(module.weight, std=0.01)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
+            module.reset_running_stats()
+    return net
+
+
+def published_names(state: State) -> dict[str, Tensor]:
+    """Return the state without the `module.` prefix of DataParallel."""
+    return {name.removeprefix("module."): value for name, value in state.items()}
+
+
+def load_strict(net: DextrNet, state: State) -> None:
+    """Load a complete state; only `num_batches_tracked` may be absent.
+
+    Raises:
+        ValueError: Entries are missing, unexpected or of another shape; the message names them.
+    """
+    state = published_names(state)
+    own = net.state_dict()
+    missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
+    unexpected = [k for k in state if k not in own]
+    problems = [
+        *_problem("missing", missing),
+        *_problem("unexpected", unexpected),
+        *_problem("of another shape", _shape_clashes(own, state)),
+    ]
+    if problems:
+        raise ValueError(f"these weights do not fit {net.config}: {'; '.join(problems)}")
+    _copy(net, state)
+
+
+def load_partial(net: DextrNet, state: State) -> LoadReport:
+    """Load what fits, if what does not fit makes sense.
+
+    A top-level part of the network (`conv1`, `layer3`, `layer5`, ...) must be given whole or not
+    at all, shapes must agree, and at least one convolution must be loaded. A three-channel
+    `conv1` is extended by copies of its last channel.
+
+    Raises:
+        ValueError: The state covers a part of the network only in places, or nothing of it.
+    """
+    state = published_names(state)
+    own = net.state_dict()
+    if "conv1.weight" in state:
+        state["conv1.weight"] = extend_channels(state["conv1.weight"], net.config.in_channels)
+    wanted = [k for k in own if not k.endswith("num_batches_tracked")]
+    report = LoadReport(
+        loaded=[k for k in wanted if k in state],
+        missing=[k for k in wanted if k not in state],
+        unused=[k for k in state if k not in own],
+    )
+    torn = {k.split(".")[0] for k in report.loaded} & {k.split(".")[0] for k in report.missing}
+    problems = [
+        *_problem("of another shape", _shape_clashes(own, state)),
+        *_problem("missing from parts that are there", _in_parts(report.missing, torn)),
+        *_problem(
+            "unexpected in parts of the network",
+            _in_parts(report.unused, {k.split(".")[0] for k in report.loaded}),
+        ),
+    ]
+    if not any(own[k].ndim == 4 for k in report.loaded):
+        problems.append("no convolution of the network is in the file")
+    if problems:
+        raise ValueError(f"these weights do not fit {net.config}: {'; '.join(problems)}")
+    _copy(net, {k: state[k] for k in report.loaded})
+    return report
+
+
+def load_imagenet(net: DextrNet, state: State | None = None) -> LoadReport:
+    """Load torchvision's ImageNet weights, made to take 0..255 input.
+
+    Mean and standard deviation are folded into the first convolution and the batch norm behind
+    it, which is exact wherever the 7x7 window lies inside the image (outside, torchvision pads
+    with the mean colour and DEXTR with black). The heat map's channel starts at zero: see
+    docs/initialisation.md for the comparison.
+
+    Args:
+        net: The network, built with `stride_on="3x3"` if it has bottlenecks.
+        state: A state in torchvision's names; None asks torchvision for its published one.
+
+    Raises:
+        ValueError: The network strides elsewhere than these weights were trained for, or the
+            state does not fit.
+    """
+    config = net.config
+    if config.stride_on != "3x3" and config.backbone in ("resnet50", "resnet101"):
+        raise ValueError(
+            "torchvision's ImageNet weights were trained with the stride on the 3x3 convolution: "
+            'build the network with stride_on="3x3"'
+        )
+    if state is None:
+        weights = torchvision.models.get_model_weights(config.backbone)["IMAGENET1K_V1"]
+        state = weights.get_state_dict(progress=True, check_hash=True)
+    return load_partial(net, fold_normalization(published_names(state), config.in_channels))
+
+
+def fold_normalization(state: State, in_channels: int) -> dict[str, Tensor]:
+    """Return the state with (x / 255 - mean) / std moved into `conv1` and `bn1.running_mean`."""
+    folded = dict(state)
+    weight = folded["conv1.weight"]
+    mean = torch.tensor(IMAGENET_MEAN, dtype=weight.dtype)[:, None, None]
+    std = torch.tensor(IMAGENET_STD, dtype=weight.dtype)[:, None, None]
+    shift = (weight * (mean / std)).sum(dim=(1, 2, 3))
+    rgb = weight / (255 * std)
+    extra = rgb.new_zeros(rgb.shape[0], max(in_channels - 3, 0), *rgb.shape[2:])
+    folded["conv1.weight"] = torch.cat([rgb, extra], dim=1)
+    folded["bn1.running_mean"] = folded["bn1.running_mean"] + shift
+    return folded
+
+
+def load_deeplab(net: DextrNet, state: State, released: bool = False) -> LoadReport:
+    """Load the backbone of the multi-scale DeepLab-v2 file (names under `Scale.`).
+
+    Args:
+        net: A network with the published stride.
+        state: The file's entries.
+        released: Do what the released code did instead of what it meant to: `conv1` and every
+            running statistic keep their initial values.
+
+    Raises:
+        ValueError: The file holds no `Scale.` entries, or they do not fit.
+    """
+    backbone = {
+        name.removeprefix("Scale."): value
+        for name, value in published_names(state).items()
+        if name.startswith("Scale.") and not name.startswith("Scale.layer5.")
+    }
+    if not backbone:
+        raise ValueError(
+            "expected a multi-scale DeepLab file with entries under 'Scale.', got "
+            f"{', '.join(list(state)[:3]) or 'an empty file'} ..."
+        )
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    report = load_partial(net, backbone)
+    if released:
+        kept = [k for k in report.loaded if k == "conv1.weight" or ".running_" in k]
+        _copy(net, {k: before[k] for k in kept})
+        report.loaded = [k for k in report.loaded if k not in kept]
+        report.missing += kept
+    return report
+
+
+def extend_channels(weight: Tensor, channels: int) -> Tensor:
+    """Return a first convolution's weight with its last input channel repeated up to `channels`."""
+    lacking = channels - weight.shape[1]
+    if lacking <= 0:
+        return weight
+    return torch.cat([weight, weight[:, -1:].expand(-1, lacking, -1, -1)], dim=1)
+
+
+def _copy(net: DextrNet, state: State) -> None:
+    own = net.state_dict()
+    with torch.no_grad():
+        for name, value in state.items():
+            own[name].copy_(value)
+
+
+def _shape_clashes(own: State, state: State) -> list[str]:
+    return [
+        f"{k} {tuple(state[k].shape)} for {tuple(own[k].shape)}"
+        for k in own
+        if k in state and state[k].shape != own[k].shape
+    ]
+
+
+def _in_parts(names: list[str], parts: set[str]) -> list[str]:
+    return [k for k in names if k.split(".")[0] in parts]
+
+
+def _problem(what: str, names: list[str]) -> list[str]:
+    if not names:
+        return []
+    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return [f"{len(names)} {what} ({shown})"]
