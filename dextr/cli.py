@@ -1,0 +1,29 @@
+"""What the command lines share: errors on one line, and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+Main = Callable[[Sequence[str] | None], int]
+
+
+def run(main: Main, argv: Sequence[str] | None = None) -> int:
+    """Call a command's main; a user's mistake becomes one line on stderr and exit code 2.
+
+    `DEXTR_DEBUG=1` shows the traceback instead.
+    """
+    try:
+        return main(argv)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (ValueError, OSError) as error:
+        if os.environ.get("DEXTR_DEBUG"):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
