@@ -1,0 +1,89 @@
+"""Training objects as PyTorch reads them, the same for any number of workers and processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from dataloaders.augment import Affine, paste_beside
+from dataloaders.instances import Instances
+from dataloaders.transforms import TrainTransform
+from dextr.samples import Example, Instance
+
+Key = tuple[int, int]
+TRIES = 10
+
+
+class TrainingSet(Dataset[Example]):
+    """Random examples by (epoch, row).
+
+    Everything random about an example comes from (seed, epoch, row), so it does not matter
+    which worker makes it, or when.
+
+    Args:
+        source: The objects.
+        transform: What happens to each.
+        seed: Seed of the run.
+    """
+
+    def __init__(self, source: Instances, transform: TrainTransform, seed: int) -> None:
+        self.source = source
+        self.transform = transform
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, key: Key) -> Example:
+        epoch, row = key
+        rng = np.random.default_rng([self.seed, epoch, row])
+        instance = self.source[row]
+        if rng.random() < self.transform.config.paste:
+            instance = self._beside_another(instance, rng)
+        for _ in range(TRIES):
+            example = self.transform(instance, rng)
+            if example is not None:
+                return example
+        example = self.transform.apply(instance, Affine(), rng)
+        if example is None:
+            raise ValueError(f"{instance.name}: the object is too small for a training crop")
+        return example
+
+    def _beside_another(self, instance: Instance, rng: np.random.Generator) -> Instance:
+        other = self.source[int(rng.integers(len(self.source)))]
+        pasted = paste_beside(instance, other, rng)
+        return pasted if pasted.mask.any() else instance
+
+
+class BatchPlan:
+    """Which objects make up each batch of each epoch, and which part is this process's.
+
+    Args:
+        count: Number of training objects.
+        batch_size: Objects per batch over all processes; the last batch may be smaller.
+        seed: Seed of the run; an epoch's order comes from (seed, epoch).
+        rank: Number of this process.
+        world: Number of processes.
+    """
+
+    def __init__(
+        self, count: int, batch_size: int, seed: int, rank: int = 0, world: int = 1
+    ) -> None:
+        if count < 1 or batch_size < 1:
+            raise ValueError(
+                f"expected at least 1 object and 1 per batch, got {count} and {batch_size}"
+            )
+        self.count, self.batch_size, self.seed = count, batch_size, seed
+        self.rank, self.world = rank, world
+
+    def __len__(self) -> int:
+        return -(-self.count // self.batch_size)
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[list[Key]]:
+        """Yield this process's (epoch, row) keys of every global batch from number `start` on."""
+        order = np.random.default_rng([self.seed, epoch]).permutation(self.count)
+        for number in range(start, len(self)):
+            rows = order[number * self.batch_size : (number + 1) * self.batch_size]
+            yield [(epoch, int(row)) for row in np.array_split(rows, self.world)[self.rank]]
