@@ -1,0 +1,207 @@
+"""Pictures: masks over an image, palette PNGs, contact sheets. No window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+
+import cv2
+import numpy as np
+from matplotlib import get_data_path
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from dextr.files import replacing
+
+WHITE = (255, 255, 255)
+LIGHT_GREY = (235, 235, 235)
+CAPTION_SIZE = 12
+CAPTION_HEIGHT = 20
+GAP = 6
+
+
+def palette() -> NDArray[np.uint8]:
+    """Return the colour map of PASCAL VOC, (256, 3), RGB.
+
+    The bits of a colour's number are dealt to red, green and blue in turn, and fill each channel
+    from its highest bit down (VOC development kit, VOCcolormap).
+
+    >>> palette()[[0, 1, 2, 15, 255]].tolist()
+    [[0, 0, 0], [128, 0, 0], [0, 128, 0], [192, 128, 128], [224, 224, 192]]
+    """
+    numbers = np.arange(256)
+    colors = np.zeros((256, 3), np.uint8)
+    for bit in range(8):
+        colors[:, bit % 3] |= ((numbers >> bit & 1) << (7 - bit // 3)).astype(np.uint8)
+    return colors
+
+
+def object_color(number: int) -> tuple[int, int, int]:
+    """Return the colour, RGB, that stands for object 1, 2, ... in pictures.
+
+    It is the palette's colour made brighter, so that it shows on a photo.
+    """
+    color = palette()[(number - 1) % 255 + 1]
+    red, green, blue = np.rint(255 * np.sqrt(color / 255)).astype(int).tolist()
+    return red, green, blue
+
+
+def overlay(
+    image: NDArray[np.uint8],
+    masks: Sequence[NDArray],
+    points: Sequence[ArrayLike] | None = None,
+    alpha: float = 0.45,
+    first: int = 1,
+) -> NDArray[np.uint8]:
+    """Return a copy of an image with objects filled, outlined, and their points drawn.
+
+    Args:
+        image: (H, W, 3), RGB.
+        masks: One (H, W) mask per object; later ones lie on top.
+        points: One array (N, 2), xy, per object, drawn in the object's colour. There may be more
+            of them than masks: an object that has clicks and no mask yet.
+        alpha: Weight of the fill, 0 (outline only) to 1.
+        first: Number of the first object; it chooses the colours.
+
+    Returns:
+        (H, W, 3), RGB.
+
+    Raises:
+        ValueError: A mask has another size than the image, or points are not (N, 2).
+
+    >>> overlay(np.zeros((2, 2, 3), np.uint8), [], []).shape
+    (2, 2, 3)
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f"expected an image (H, W, 3) uint8, got {image.shape} {image.dtype}")
+    picture = np.array(image, order="C")
+    thickness = max(1, round(max(image.shape) / 350))
+    for number, mask in enumerate(masks, first):
+        _draw_mask(picture, np.asarray(mask) != 0, object_color(number), alpha, thickness)
+    for number, clicks in enumerate(points if points is not None else (), first):
+        _draw_points(picture, clicks, object_color(number), thickness)
+    return picture
+
+
+def _draw_mask(
+    picture: NDArray[np.uint8],
+    mask: NDArray[np.bool_],
+    color: tuple[int, int, int],
+    alpha: float,
+    thickness: int,
+) -> None:
+    if mask.shape != picture.shape[:2]:
+        raise ValueError(
+            f"expected a mask of the image's size {picture.shape[:2]}, got shape {mask.shape}"
+        )
+    levels = np.arange(256)[:, None] * (1 - alpha) + np.array(color) * alpha
+    picture[mask] = np.rint(levels).astype(np.uint8)[picture[mask], [0, 1, 2]]
+    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    # A dark line under the light one: the outline shows on any ground.
+    cv2.drawContours(picture, outlines, -1, [c // 4 for c in color], thickness + 2)
+    cv2.drawContours(picture, outlines, -1, [127 + c // 2 for c in color], thickness)
+
+
+def _draw_points(
+    picture: NDArray[np.uint8], points: ArrayLike, color: tuple[int, int, int], thickness: int
+) -> None:
+    array = np.asarray(points, dtype=np.float64)
+    if array.size == 0:
+        return
+    if array.ndim != 2 or array.shape[1] != 2:
+        raise ValueError(
+            f"expected points (N, 2) for each object, got shape {array.shape}: give a list with "
+            "one array per mask"
+        )
+    radius = 2 * thickness + 1
+    for x, y in np.rint(array).astype(int).tolist():
+        cv2.circle(picture, (x, y), radius + max(1, thickness // 2), WHITE, -1, cv2.LINE_AA)
+        cv2.circle(picture, (x, y), radius, color, -1, cv2.LINE_AA)
+
+
+def save_picture(path: str | PathLike[str], picture: NDArray[np.uint8]) -> None:
+    """Write a picture (H, W, 3) or (H, W), uint8, in the format of the file's ending."""
+    with replacing(path) as temporary:
+        Image.fromarray(picture).save(temporary)
+
+
+def save_palette_png(path: str | PathLike[str], labels: NDArray) -> None:
+    """Write labels (H, W) as VOC does: one byte per pixel, coloured by `palette`.
+
+    Args:
+        path: The PNG file.
+        labels: Whole numbers: 0 background, 1..254 objects or classes, 255 undecided.
+
+    Raises:
+        ValueError: Not whole numbers (H, W) in 0..255.
+    """
+    labels = np.asarray(labels)
+    if labels.ndim != 2 or not (labels.dtype == bool or np.issubdtype(labels.dtype, np.integer)):
+        raise ValueError(
+            f"expected labels (H, W) of whole numbers, got {labels.shape} {labels.dtype}"
+        )
+    if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) <= 255:
+        raise ValueError(
+            f"a palette PNG holds the labels 0..255, got {labels.min()}..{labels.max()}: write "
+            "fewer objects, or one mask per object"
+        )
+    picture = Image.fromarray(labels.astype(np.uint8))
+    picture.putpalette(palette().tobytes())
+    with replacing(path) as temporary:
+        picture.save(temporary, format="PNG")
+
+
+def contact_sheet(
+    tiles: Sequence[tuple[NDArray[np.uint8], str]],
+    columns: int = 4,
+    tile_hw: tuple[int, int] = (240, 320),
+) -> NDArray[np.uint8]:
+    """Return many pictures as one, row by row, each with a line of text below.
+
+    Args:
+        tiles: Pairs of a picture (H, W, 3) of any size, RGB, and its caption.
+        columns: Pictures per row, at most.
+        tile_hw: Height and width each picture is fitted into, its aspect kept.
+
+    Returns:
+        (height, width, 3), RGB.
+
+    Raises:
+        ValueError: No tiles, or no columns.
+    """
+    if not tiles or columns < 1:
+        raise ValueError(f"expected tiles and columns, got {len(tiles)} tiles, {columns} columns")
+    columns = min(columns, len(tiles))
+    rows = -(-len(tiles) // columns)
+    step_y, step_x = tile_hw[0] + CAPTION_HEIGHT + GAP, tile_hw[1] + GAP
+    sheet = Image.new("RGB", (columns * step_x + GAP, rows * step_y + GAP), WHITE)
+    draw = ImageDraw.Draw(sheet)
+    # Pillow's own font has few letters beyond ASCII; matplotlib ships one that has.
+    font = ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf", CAPTION_SIZE)
+    for k, (picture, caption) in enumerate(tiles):
+        x, y = GAP + k % columns * step_x, GAP + k // columns * step_y
+        tile = Image.new("RGB", tile_hw[::-1], LIGHT_GREY)
+        fitted = _fit(Image.fromarray(picture), tile_hw)
+        left, top = (tile.width - fitted.width) // 2, (tile.height - fitted.height) // 2
+        tile.paste(fitted, (left, top))
+        sheet.paste(tile, (x, y))
+        text = _shorten(caption, font, tile_hw[1])
+        draw.text((x, y + tile_hw[0] + 2), text, (0, 0, 0), font)
+    return np.asarray(sheet)
+
+
+def _fit(picture: Image.Image, hw: tuple[int, int]) -> Image.Image:
+    scale = min(hw[0] / picture.height, hw[1] / picture.width)
+    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+    method = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.NEAREST
+    return picture.resize(size, method)
+
+
+def _shorten(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+    """Cut a caption to one line of at most `width` pixels."""
+    text = " ".join(text.split())
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "...") > width:
+        text = text[:-1]
+    return text + "..."
