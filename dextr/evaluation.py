@@ -1,0 +1,159 @@
+"""Running a network over a data set and scoring every object (paper section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from dextr.inputs import decode, encode
+from dextr.metrics import ObjectScore, score_object
+from dextr.parallel import map_ahead
+from dextr.predictor import Predictor
+from dextr.protocol import EvaluationSettings, Prompt, prompt_for, stretched
+from dextr.samples import Instance
+
+
+class Objects(Protocol):
+    """What is scored: any sequence of instances."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, row: int, /) -> Instance: ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out for one object.
+
+    Attributes:
+        row: The object's row in its data set.
+        instance: The object.
+        prob: (H, W), what the thresholds cut: probabilities, or a mask made elsewhere.
+        points: (N, 2), xy, in the image; none for a mask made elsewhere.
+        score: How good it is.
+    """
+
+    row: int
+    instance: Instance
+    prob: NDArray
+    points: NDArray[np.float64]
+    score: ObjectScore
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """(H, W), the object at the threshold that counts."""
+        return self.prob > self.score.thresholds[0]
+
+
+def evaluate(
+    predictor: Predictor,
+    instances: Objects,
+    settings: EvaluationSettings,
+    rows: Iterable[int] | None = None,
+    progress: bool = True,
+    workers: int = 0,
+    visit: Callable[[Outcome], None] | None = None,
+) -> list[ObjectScore]:
+    """Score a network on objects of a data set; the same scores every time.
+
+    Args:
+        predictor: The network, its crop and its batch size.
+        instances: The data set.
+        settings: Points, protocol, thresholds.
+        rows: Which objects, None for all; `rows_of_process` shares them between processes.
+        progress: Show a bar.
+        workers: Threads that read, encode and score while the network runs.
+        visit: Called with each outcome, in the order of the rows.
+
+    Returns:
+        One score per row, in their order.
+    """
+    chosen = list(range(len(instances)) if rows is None else rows)
+    outcomes = segment(predictor, instances, settings, chosen, workers)
+    return collect(outcomes, len(chosen), progress, visit)
+
+
+def collect(
+    outcomes: Iterable[Outcome],
+    count: int,
+    progress: bool = True,
+    visit: Callable[[Outcome], None] | None = None,
+) -> list[ObjectScore]:
+    """Return the scores of a stream of outcomes, under a bar that shows their mean IoU."""
+    scores = []
+    total = 0.0
+    with tqdm(outcomes, total=count, desc="evaluate", unit="obj", disable=not progress) as bar:
+        for outcome in bar:
+            scores.append(outcome.score)
+            total += outcome.score.iou
+            bar.set_postfix_str(f"mean IoU {100 * total / len(scores):.2f}", refresh=False)
+            if visit is not None:
+                visit(outcome)
+    return scores
+
+
+def segment(
+    predictor: Predictor,
+    instances: Objects,
+    settings: EvaluationSettings,
+    rows: Iterable[int],
+    workers: int = 0,
+) -> Iterator[Outcome]:
+    """Yield what the network makes of each object, in order; see `evaluate`."""
+
+    def prepare(row: int) -> tuple[Prompt, NDArray[np.float32]]:
+        prompt = prompt_for(row, instances[row], settings, predictor.relax, predictor.size)
+        return prompt, encode(prompt.instance.image, prompt.window, prompt.points)
+
+    def judge(pair: tuple[Prompt, NDArray[np.float32]]) -> Outcome:
+        prompt, logits = pair
+        prob: NDArray = decode(logits, prompt.window)
+        if settings.protocol == "released":
+            prob = stretched(prob)
+        points = prompt.window.to_image(prompt.points)
+        return outcome_of(prompt.row, prompt.instance, prob, points, settings)
+
+    def through_network(
+        prepared: Iterator[tuple[Prompt, NDArray[np.float32]]],
+    ) -> Iterator[tuple[Prompt, NDArray[np.float32]]]:
+        while batch := list(islice(prepared, predictor.batch_size)):
+            logits = predictor.logits(np.stack([inputs for _, inputs in batch]))
+            yield from zip((prompt for prompt, _ in batch), logits, strict=True)
+
+    ahead = 2 * predictor.batch_size
+    prepared = map_ahead(prepare, rows, workers, ahead)
+    return map_ahead(judge, through_network(prepared), workers, ahead)
+
+
+def outcome_of(
+    row: int,
+    instance: Instance,
+    prob: NDArray,
+    points: NDArray[np.float64],
+    settings: EvaluationSettings,
+) -> Outcome:
+    """Return an outcome with its score."""
+    score = score_object(instance, prob, settings.thresholds, row, settings.boundary)
+    return Outcome(row, instance, prob, points, score)
+
+
+def rows_of_process(count: int, batch_size: int, rank: int = 0, world: int = 1) -> list[int]:
+    """Return the rows that one of several processes scores.
+
+    Whole batches are dealt out in turn: every object meets the same neighbours in the network as
+    in a single process, so that the scores agree to the last bit.
+
+    >>> rows_of_process(7, 2, rank=1, world=2)
+    [2, 3, 6]
+    """
+    return [row for row in range(count) if row // batch_size % world == rank]
+
+
+def scores_in_order(parts: Sequence[Sequence[ObjectScore]]) -> list[ObjectScore]:
+    """Return the scores of several processes as one list, by row."""
+    return sorted((score for part in parts for score in part), key=lambda score: score.row)

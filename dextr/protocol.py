@@ -1,0 +1,113 @@
+"""What decides a score besides network and data: the points, and how results are read."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dextr.boundary import TOLERANCE
+from dextr.geometry import CropWindow
+from dextr.points import jitter_points, place_clicks, sample_extreme_points
+from dextr.predictor import THRESHOLD, check_threshold
+from dextr.samples import Instance
+
+POINTS = ("crop", "image")
+PROTOCOLS = ("paper", "released")
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """Everything besides network and data that decides a score.
+
+    Attributes:
+        points: `crop` finds the extreme points on the resized crop's mask, as released; `image`
+            takes extreme pixels of the image's mask as an annotator's clicks (so does `crop`
+            for the rare object that vanishes on a coarse crop).
+        noise: With `image`, each click is moved by a whole number of pixels up to this, along x
+            and y. The crop is then the clicks', not the object's.
+        protocol: How probabilities are read: `paper` as they are, `released` stretched as the
+            released code did; see `stretched`.
+        thresholds: Probabilities above which a pixel is the object's; the first one counts.
+        boundary: Tolerance of the boundary F measure; None leaves it out.
+        seed: Of the points: which of several extreme pixels, and the noise.
+    """
+
+    points: str = "crop"
+    noise: float = 0.0
+    protocol: str = "paper"
+    thresholds: tuple[float, ...] = (THRESHOLD,)
+    boundary: float | None = TOLERANCE
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value, choices in (
+            ("points", self.points, POINTS),
+            ("protocol", self.protocol, PROTOCOLS),
+        ):
+            if value not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
+        if not self.noise >= 0 or (self.noise and self.points != "image"):
+            raise ValueError(
+                f"expected click noise of 0 pixels or more, and 0 unless points are found in the "
+                f"image; got {self.noise} with points {self.points!r}"
+            )
+        if self.seed < 0 or not self.thresholds:
+            raise ValueError("expected a seed of 0 or more and at least one threshold")
+        for threshold in self.thresholds:
+            check_threshold(threshold)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """An object and where its points are.
+
+    Attributes:
+        row: The object's row in its data set.
+        instance: The object.
+        window: The crop.
+        points: (4, 2), xy, in pixels of the crop.
+    """
+
+    row: int
+    instance: Instance
+    window: CropWindow
+    points: NDArray[np.float64]
+
+
+def prompt_for(
+    row: int, instance: Instance, settings: EvaluationSettings, relax: int, size: int
+) -> Prompt:
+    """Simulate the clicks on an object, always the same for the same object and seed.
+
+    Raises:
+        ValueError: The object's mask is empty; the message names it.
+    """
+    if not instance.mask.any():
+        raise ValueError(f"{instance.name}: the object's mask is empty")
+    rng = np.random.default_rng([settings.seed, zlib.crc32(instance.name.encode())])
+    if settings.points == "crop":
+        window = CropWindow.around(instance.mask, instance.hw, relax, size)
+        target = window.cut(instance.mask, cv2.INTER_NEAREST)
+        if target.any():
+            return Prompt(row, instance, window, sample_extreme_points(target, 0, rng))
+    clicks = sample_extreme_points(instance.mask, 0, rng)
+    clicks = jitter_points(clicks, settings.noise, instance.hw, rng)
+    window = CropWindow.around(clicks, instance.hw, relax, size)
+    return Prompt(row, instance, window, place_clicks(clicks, window))
+
+
+def stretched(prob: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return a probability map as the released evaluation read it back from its 8-bit file.
+
+    Minimum..maximum are stretched to 0..255, rounded (halves up) and divided by 255. As the map
+    is zero outside the object's box, a threshold t acts like t times the map's maximum. A
+    constant map becomes zero.
+    """
+    low, high = float(prob.min()), float(prob.max())
+    if high == low:
+        return np.zeros(prob.shape)
+    return np.floor((prob.astype(np.float64) - low) * (255 / (high - low)) + 0.5) / 255
