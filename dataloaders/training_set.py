@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+import torch
 from torch.utils.data import Dataset
 
 from dataloaders.augment import Affine, paste_beside
 from dataloaders.instances import Instances
 from dataloaders.transforms import TrainTransform
+from dextr.batch import Batch
+from dextr.geometry import SIZE
 from dextr.samples import Example, Instance
 
 Key = tuple[int, int]
@@ -87,3 +90,15 @@ class BatchPlan:
         for number in range(start, len(self)):
             rows = order[number * self.batch_size : (number + 1) * self.batch_size]
             yield [(epoch, int(row)) for row in np.array_split(rows, self.world)[self.rank]]
+
+
+def collate(examples: Sequence[Example], size: int = SIZE) -> Batch:
+    """Stack examples into a batch; of none, a batch of no crops of side `size`."""
+    if not examples:
+        return Batch.empty(size)
+    return Batch(
+        torch.from_numpy(np.stack([e.inputs for e in examples])),
+        torch.from_numpy(np.stack([e.target for e in examples]).astype(np.float32))[:, None],
+        torch.from_numpy(np.stack([e.void for e in examples]).astype(np.float32))[:, None],
+        [e.name for e in examples],
+    )
