@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from os import PathLike
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from dextr.images import ImageLike, as_rgb
 from dextr.inputs import decode, encode
 from dextr.points import check_points, place_clicks
 from dextr.samples import Prediction
+
+if TYPE_CHECKING:
+    from dextr.weights import LoadedNetwork
 
 THRESHOLD = 0.8
 
@@ -54,6 +58,19 @@ class Predictor:
         self.threshold = check_threshold(threshold)
         self.device = _device_of(network, device)
         self.batch_size = batch_size
+
+    @classmethod
+    def from_loaded(
+        cls, loaded: LoadedNetwork, device: str | torch.device | None = None
+    ) -> Predictor:
+        """Return a predictor around `dextr.weights.load_network`'s result; see `load_predictor`."""
+        return cls(
+            loaded.network,
+            size=loaded.size,
+            relax=loaded.relax,
+            threshold=loaded.threshold,
+            device=pick_device(device),
+        )
 
     def predict(
         self, image: ImageLike, points: ArrayLike, threshold: float | None = None
@@ -115,14 +132,7 @@ def load_predictor(
     """
     from dextr.weights import load_network
 
-    loaded = load_network(weights)
-    return Predictor(
-        loaded.network,
-        size=loaded.size,
-        relax=loaded.relax,
-        threshold=loaded.threshold,
-        device=pick_device(device),
-    )
+    return Predictor.from_loaded(load_network(weights), device)
 
 
 def pick_device(device: str | torch.device | None = None) -> torch.device:
