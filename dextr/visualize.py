@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from dextr.files import replacing
+from dextr.geometry import Box
 
 WHITE = (255, 255, 255)
 LIGHT_GREY = (235, 235, 235)
@@ -94,12 +95,18 @@ def _draw_mask(
         raise ValueError(
             f"expected a mask of the image's size {picture.shape[:2]}, got shape {mask.shape}"
         )
-    levels = np.arange(256)[:, None] * (1 - alpha) + np.array(color) * alpha
-    picture[mask] = np.rint(levels).astype(np.uint8)[picture[mask], [0, 1, 2]]
-    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    if not mask.any():
+        return
+    # Only the object's surroundings are touched: on a large photo that is what takes the time.
+    part = Box.of_mask(mask).relaxed(thickness + 2).inside(mask.shape).slices()
+    inside, area = mask[part], np.ascontiguousarray(picture[part])
+    blend = np.rint(np.arange(256)[:, None] * (1 - alpha) + np.array(color) * alpha)
+    area[inside] = blend.astype(np.uint8)[area[inside], [0, 1, 2]]
+    outlines, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     # A dark line under the light one: the outline shows on any ground.
-    cv2.drawContours(picture, outlines, -1, [c // 4 for c in color], thickness + 2)
-    cv2.drawContours(picture, outlines, -1, [127 + c // 2 for c in color], thickness)
+    cv2.drawContours(area, outlines, -1, [c // 4 for c in color], thickness + 2)
+    cv2.drawContours(area, outlines, -1, [127 + c // 2 for c in color], thickness)
+    picture[part] = area
 
 
 def _draw_points(
