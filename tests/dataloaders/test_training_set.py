@@ -1,0 +1,94 @@
+"""Training data: the same for any number of workers and processes."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader
+
+from dataloaders.shapes import ShapesInstances
+from dataloaders.training_set import BatchPlan, TrainingSet, collate
+from dataloaders.transforms import TrainTransform, TransformConfig
+
+
+@pytest.fixture(scope="module")
+def training_set():
+    config = TransformConfig(size=48, paste=0.5, extra_points=2, colour_jitter=0.2)
+    return TrainingSet(ShapesInstances(7, seed=1), TrainTransform(config), seed=3)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_do_not_change_the_examples(training_set, workers):
+    plan = BatchPlan(len(training_set), 3, seed=3)
+    expected = [collate([training_set[key] for key in keys]) for keys in plan.batches(epoch=1)]
+    loader = DataLoader(
+        training_set,
+        batch_sampler=list(plan.batches(epoch=1)),
+        num_workers=workers,
+        collate_fn=collate,
+    )
+    loaded = list(loader)
+    assert [len(b) for b in loaded] == [3, 3, 1]
+    for ours, theirs in zip(loaded, expected, strict=True):
+        assert ours.names == theirs.names
+        assert torch.equal(ours.inputs, theirs.inputs)
+        assert torch.equal(ours.targets, theirs.targets)
+
+
+def test_epochs_differ_and_repeat(training_set):
+    assert not np.array_equal(training_set[0, 0].inputs, training_set[1, 0].inputs)
+    assert np.array_equal(training_set[1, 0].inputs, training_set[1, 0].inputs)
+
+
+def test_a_lost_object_is_drawn_again(training_set, monkeypatch):
+    asked = []
+
+    def lose_twice(instance, rng):
+        asked.append(rng.random())
+        return None if len(asked) < 3 else "found"
+
+    monkeypatch.setattr(TrainTransform, "__call__", lambda self, i, rng: lose_twice(i, rng))
+    assert training_set[0, 0] == "found"
+    assert len(set(asked)) == 3
+
+
+def test_an_object_always_lost_comes_unchanged(training_set, monkeypatch):
+    monkeypatch.setattr(TrainTransform, "__call__", lambda self, i, rng: None)
+    assert training_set[0, 0].target.any()
+
+
+@given(
+    st.integers(1, 40), st.integers(1, 9), st.integers(1, 4), st.integers(0, 3), st.integers(0, 50)
+)
+def test_every_object_comes_once_per_epoch(count, batch_size, world, epoch, start):
+    plans = [BatchPlan(count, batch_size, 0, rank, world) for rank in range(world)]
+    parts = [list(plan.batches(epoch)) for plan in plans]
+    assert {len(part) for part in parts} == {len(plans[0])}
+    keys = [key for part in parts for batch in part for key in batch]
+    assert sorted(keys) == [(epoch, row) for row in range(count)]
+    single = list(BatchPlan(count, batch_size, 0).batches(epoch))
+    joined = [[key for part in batch for key in part] for batch in zip(*parts, strict=True)]
+    assert joined == single
+    assert list(plans[0].batches(epoch, start)) == parts[0][start:]
+
+
+def test_epochs_are_shuffled_differently():
+    plan = BatchPlan(50, 50, seed=0)
+    orders = [[row for _, row in next(plan.batches(epoch))] for epoch in range(2)]
+    assert orders[0] != orders[1]
+    assert orders[0] != sorted(orders[0])
+
+
+@pytest.mark.parametrize(("count", "batch_size"), [(0, 1), (1, 0)])
+def test_nothing_to_plan_is_an_error(count, batch_size):
+    with pytest.raises(ValueError, match="at least 1"):
+        BatchPlan(count, batch_size, 0)
+
+
+def test_no_examples_make_an_empty_batch():
+    batch = partial(collate, size=16)([])
+    assert len(batch) == 0
+    assert batch.inputs.shape == (0, 4, 16, 16)
