@@ -11,7 +11,7 @@ from dextr.files import cache_dir
 NETWORK, INITIAL, DATA = "network", "initial weights", "data set"
 BUNDLED, UNTRAINED = "bundled", "untrained"
 BUNDLED_FILE = "dextr_small.safetensors"
-BUNDLED_SHA256: str | None = None
+BUNDLED_CHECKSUM: str | None = None  # "sha256:..." of the released file
 
 _ETHZ = "https://data.vision.ee.ethz.ch"
 _MODELS = f"{_ETHZ}/kmaninis/share/DEXTR/Downloads/models"
@@ -29,7 +29,7 @@ class Published:
         size: As said.
         licence: As said.
         score: What it is said to reach on PASCAL VOC 2012 val, with what is known against that.
-        md5: Hexadecimal, where one is published.
+        checksum: Such as "md5:0123..."; empty where none is known.
         folder: What an archive holds and where it ends up, below the root.
         holds: Entries of that folder without which it is not whole.
     """
@@ -41,7 +41,7 @@ class Published:
     size: str = "not known"
     licence: str = "not stated"
     score: str = ""
-    md5: str | None = None
+    checksum: str = ""
     folder: str = ""
     holds: tuple[str, ...] = ()
 
@@ -93,7 +93,7 @@ PUBLISHED = {
         Published(
             "deeplab",
             INITIAL,
-            "DeepLab-v2 weights the paper's training starts from (--init deeplab:FILE)",
+            "DeepLab-v2 weights the paper's training starts from (--init deeplab)",
             f"{_ETHZ}/csergi/share/DEXTR/MS_DeepLab_resnet_trained_VOC.pth",
         ),
         Published(
@@ -102,7 +102,7 @@ PUBLISHED = {
             "PASCAL VOC 2012 trainval, for training and evaluation",
             "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar",
             size="about 2 GB",
-            md5="6cd6e144f989b92b3379bac3b3de84fd",
+            checksum="md5:6cd6e144f989b92b3379bac3b3de84fd",
             folder="VOCdevkit/VOC2012",
             holds=("JPEGImages", "SegmentationObject", "ImageSets/Segmentation/val.txt"),
         ),
@@ -113,7 +113,7 @@ PUBLISHED = {
             "http://www.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/"
             "semantic_contours/benchmark.tgz",
             size="about 1.4 GB",
-            md5="82b4d87ceb2ed10f6038a1cba92111cb",
+            checksum="md5:82b4d87ceb2ed10f6038a1cba92111cb",
             folder="benchmark_RELEASE",
             holds=("dataset/img", "dataset/inst", "dataset/train.txt", "dataset/val.txt"),
         ),

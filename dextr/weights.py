@@ -26,7 +26,7 @@ UNTRAINED = Description(
     NetworkConfig("resnet18", stages=3, head_width=64, output_stride=16, skips=2),
     size=256,
     relax=RELAX,
-    threshold=THRESHOLD,
+    threshold=0.5,
     origin={"values": "random, seed 0"},
 )
 
@@ -72,6 +72,9 @@ def load_network(weights: str | PathLike[str] | None = None) -> LoadedNetwork:
     name = str(weights)
     if name == registry.UNTRAINED:
         return _untrained()
+    entry = registry.PUBLISHED.get(name)
+    if entry and entry.kind != registry.NETWORK:
+        raise ValueError(f"{name!r} is no network to predict with: {entry.purpose}")
     return _from_file(find_file(name), name)
 
 

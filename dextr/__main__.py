@@ -1,0 +1,42 @@
+"""The `dextr` command: `python -m dextr COMMAND`, or `dextr COMMAND` once installed."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from dextr.cli import run
+
+# Command: the module whose main(argv) runs it, and a line of help.
+COMMANDS = {
+    "download": ("dextr.download", "get published weights and data sets"),
+    "weights": ("dextr.listing", "list the weights there are and what each is for"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; what a user did wrong is said on one line, with exit code 2."""
+    return run(_main, argv)
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    args = sys.argv[1:] if argv is None else list(argv)
+    if not args or args[0] in ("-h", "--help"):
+        print(_help())
+        return 0 if args else 2
+    if args[0] not in COMMANDS:
+        raise ValueError(f"no command {args[0]!r}: expected one of {', '.join(COMMANDS)}")
+    module, _ = COMMANDS[args[0]]
+    return importlib.import_module(module).main(args[1:])
+
+
+def _help() -> str:
+    lines = [f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items()]
+    return "\n".join(
+        ["usage: dextr COMMAND ...   (dextr COMMAND --help explains one)", "", "commands:", *lines]
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

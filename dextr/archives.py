@@ -1,0 +1,66 @@
+"""Unpacking archives that others made: nothing outside the folder, nothing half done."""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from tqdm import tqdm
+
+
+def extract_folder(archive: Path, root: Path, folder: str) -> Path:
+    """Unpack one folder of a tar archive (compressed or not) to `root/folder`.
+
+    Everything goes to a hidden folder first and is moved when complete, so that `root/folder` is
+    whole if it is there, also after kill -9; leftovers are removed by the next call.
+
+    Raises:
+        ValueError: The archive is damaged, lacks the folder, or holds a member that points
+            outside of it or is no plain file; nothing of it is kept.
+        FileExistsError: `root/folder` exists.
+    """
+    target = root / folder
+    if target.exists():
+        raise FileExistsError(f"{target} exists: move it away to unpack {archive}")
+    staging = root / f".{archive.name}.unpacking"
+    shutil.rmtree(staging, ignore_errors=True)
+    try:
+        _extract_all(archive, staging)
+        unpacked = staging / folder
+        if not unpacked.is_dir():
+            raise ValueError(f"{archive}: expected the folder {folder} in this archive")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        unpacked.rename(target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return target
+
+
+def _extract_all(archive: Path, to: Path) -> None:
+    to.mkdir(parents=True)
+    look = {"desc": f"unpacking {archive.name}", "total": archive.stat().st_size}
+    try:
+        with (
+            open(archive, "rb") as file,
+            tqdm.wrapattr(file, "read", unit_divisor=1024, **look) as counted,
+            tarfile.open(fileobj=counted, mode="r|*") as tar,
+        ):
+            for member in tar:
+                _check_member(member)
+                if hasattr(tarfile, "data_filter"):
+                    tar.extract(member, to, filter="data")
+                else:
+                    tar.extract(member, to)
+    except (tarfile.TarError, EOFError, zlib.error, ValueError) as error:
+        raise ValueError(f"{archive}: damaged or unsafe archive ({error})") from None
+
+
+def _check_member(member: tarfile.TarInfo) -> None:
+    """Refuse what a data set has no use for; without links, no member can lead outside."""
+    name = PurePosixPath(member.name)
+    if name.is_absolute() or ".." in name.parts:
+        raise ValueError(f"{member.name!r} points outside of it")
+    if not (member.isfile() or member.isdir()):
+        raise ValueError(f"{member.name!r} is a link or a device")
