@@ -1,0 +1,79 @@
+"""Training objects as batches, prepared by worker processes ahead of need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from dataloaders.training_set import BatchPlan, Key, TrainingSet
+from dextr.batch import Batch
+from dextr.interrupt import leave_signals_to_parent
+from dextr.samples import Example
+
+
+def collate(examples: list[Example], size: int) -> Batch:
+    """Stack examples; none make an empty batch of crops of `size`."""
+    if not examples:
+        return Batch.empty(size)
+    targets = np.stack([e.target for e in examples])[:, None]
+    voids = np.stack([e.void for e in examples])[:, None]
+    return Batch(
+        torch.from_numpy(np.stack([e.inputs for e in examples])),
+        torch.from_numpy(targets.astype(np.float32)),
+        torch.from_numpy(voids.astype(np.float32)),
+        [e.name for e in examples],
+    )
+
+
+class BatchLoader:
+    """This process's batches of any epoch; its workers live from epoch to epoch.
+
+    Args:
+        training_set: The objects.
+        plan: Which of them make up which batch.
+        workers: Worker processes; 0 prepares objects in between.
+        pin_memory: Give batches in page-locked memory, for a GPU.
+    """
+
+    def __init__(
+        self, training_set: TrainingSet, plan: BatchPlan, workers: int, pin_memory: bool
+    ) -> None:
+        self._plan = plan
+        self._keys = _EpochKeys(plan)
+        self._loader: Any = DataLoader(
+            training_set,
+            batch_sampler=self._keys,
+            num_workers=workers,
+            collate_fn=partial(collate, size=training_set.transform.config.size),
+            pin_memory=pin_memory,
+            worker_init_fn=_begin_worker,
+            persistent_workers=workers > 0,
+            prefetch_factor=4 if workers else None,
+        )
+
+    def __len__(self) -> int:
+        return len(self._plan)
+
+    def batches(self, epoch: int, start: int = 0) -> Iterable[Batch]:
+        """Return the batches of an epoch from number `start` on."""
+        self._keys.epoch, self._keys.start = epoch, start
+        return iter(self._loader)
+
+
+class _EpochKeys(Sampler[list[Key]]):
+    def __init__(self, plan: BatchPlan) -> None:
+        self.plan, self.epoch, self.start = plan, 0, 0
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        return self.plan.batches(self.epoch, self.start)
+
+
+def _begin_worker(number: int) -> None:
+    leave_signals_to_parent()
+    cv2.setNumThreads(0)

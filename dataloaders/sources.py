@@ -1,0 +1,80 @@
+"""The training and validation objects that a run's options name."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dataloaders.instances import Instances, Subset
+from dataloaders.shapes import ShapesInstances
+from dextr.config import SourceConfig
+
+
+def open_sources(config: SourceConfig, seed: int) -> tuple[Instances, Instances | None]:
+    """Return the training objects and the validation objects.
+
+    PASCAL's val split validates where PASCAL is named, else the share that was kept out.
+
+    Raises:
+        ValueError: No source is named, or one holds nothing.
+    """
+    if not (config.shapes and config == SourceConfig(shapes=config.shapes, val_fraction=config.val_fraction)):
+        from dataloaders.open import open_dataset
+    sources: list[Instances] = []
+    validation: Instances | None = None
+    held_out: list[str] = []
+    if config.voc_root:
+        sources.append(open_dataset("pascal", config.voc_root, config.voc_split))
+        validation = open_dataset("pascal", config.voc_root, "val")
+        held_out = [str(name) for name in validation.index.image_ids]
+    if config.sbd_root:
+        sources += [open_dataset("sbd", config.sbd_root, split) for split in ("train", "val")]
+    for images, objects in zip(config.coco_root, config.coco_annotations, strict=True):
+        sources.append(open_dataset("coco", images, annotations=objects))
+    sources += [open_dataset("folder", root) for root in config.folder]
+    if config.davis_root:
+        sources.append(open_dataset("davis", config.davis_root, "train"))
+    if config.shapes:
+        sources.append(ShapesInstances(config.shapes, seed))
+    training = _combine(sources, held_out)
+    if config.val_fraction:
+        training, kept_out = split_by_image(training, config.val_fraction, seed)
+        validation = validation or kept_out
+    return training, validation
+
+
+def _combine(sources: list[Instances], held_out: list[str]) -> Instances:
+    if not sources:
+        raise ValueError("no training objects: name a source, such as --voc-root or --shapes")
+    if len(sources) == 1 and not held_out:
+        return sources[0]
+    from dataloaders.combine import CombinedInstances
+
+    return CombinedInstances(sources, exclude=held_out)
+
+
+def split_by_image(source: Instances, fraction: float, seed: int) -> tuple[Subset, Subset]:
+    """Split a data set in two so that no image is in both.
+
+    Args:
+        source: The data set.
+        fraction: Share of the images that goes to the second part; at least one image.
+        seed: Seed of the draw.
+
+    Returns:
+        The parts: the rest, and the share.
+
+    Raises:
+        ValueError: One part would be empty.
+    """
+    images = np.unique(source.index.image)
+    count = max(1, round(fraction * len(images)))
+    if count >= len(images):
+        raise ValueError(
+            f"{source.name}: cannot keep {fraction:g} of {len(images)} images out of training"
+        )
+    drawn = np.random.default_rng(seed).permutation(images)[:count]
+    kept_out = np.isin(source.index.image, drawn)
+    return (
+        Subset(source, ~kept_out, f"{source.name}-rest"),
+        Subset(source, kept_out, f"{source.name}-kept-out"),
+    )

@@ -1,0 +1,188 @@
+"""One optimiser step, and one look at the validation objects."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from itertools import islice
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from dextr.batch import Batch
+from dextr.checkpoint import TrainState
+from dextr.config import OptimConfig
+from dextr.distributed import World
+from dextr.evaluation import Objects, Outcome, evaluate, rows_of_process, scores_in_order
+from dextr.losses import class_balanced_bce, class_counts
+from dextr.metrics import ObjectScore
+from dextr.predictor import Predictor
+from dextr.protocol import EvaluationSettings
+from dextr.visualize import contact_sheet, overlay
+
+T = TypeVar("T")
+HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
+PICTURES = 8
+
+
+def in_groups(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield lists of `size` items; the last one may be shorter.
+
+    >>> list(in_groups("abcde", 2))
+    [['a', 'b'], ['c', 'd'], ['e']]
+    """
+    iterator = iter(items)
+    while group := list(islice(iterator, size)):
+        yield group
+
+
+def train_step(
+    state: TrainState, model: nn.Module, group: Sequence[Batch], config: OptimConfig, world: World
+) -> Tensor:
+    """Do one optimiser step with the mean gradient of a group of batches.
+
+    Args:
+        state: Network, optimiser and what goes with them; its counters are left to the caller.
+        model: The network as it is trained: compiled or distributed.
+        group: This process's share of each batch, on the device.
+        config: Loss, precision and clipping.
+        world: The processes.
+
+    Returns:
+        This process's share of the mean loss of the group's batches; the shares add up.
+    """
+    state.optimizer.zero_grad(set_to_none=True)
+    total = torch.zeros((), device=world.device)
+    for k, batch in enumerate(group):
+        more_to_come = k + 1 < len(group) and isinstance(model, DistributedDataParallel)
+        with model.no_sync() if more_to_come else nullcontext():  # type: ignore[operator]
+            loss = batch_loss(model, batch, config, world) / len(group)
+            # DistributedDataParallel averages the gradients of shares that add up.
+            state.scaler.scale(loss * world.size).backward()
+        total += loss.detach()
+    if config.clip_norm:
+        state.scaler.unscale_(state.optimizer)
+        nn.utils.clip_grad_norm_(state.network.parameters(), config.clip_norm)
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    if state.average is not None:
+        state.average.update(state.network, state.step)
+    return total
+
+
+def batch_loss(model: nn.Module, batch: Batch, config: OptimConfig, world: World) -> Tensor:
+    """Return this process's share of the loss of a batch that all processes share."""
+    half = HALF.get(config.amp)
+    with torch.autocast(world.device.type, half, enabled=half is not None):
+        logits = model(batch.inputs)
+    void = batch.voids if config.void == "ignore" else None
+    counts = batch_size = None
+    if world.size > 1:
+        own = class_counts(batch.targets, void)
+        sums = world.sum(torch.cat([own, own.new_tensor([len(batch)])]))
+        counts, batch_size = sums[:2], int(sums[2])
+    return class_balanced_bce(
+        logits.to(batch.targets.dtype),
+        batch.targets,
+        void,
+        reduction=config.loss_reduction,
+        counts=counts,
+        batch_size=batch_size,
+    )
+
+
+class LossWatch:
+    """Keeps the losses of the last steps on the device until somebody wants them.
+
+    Reading a number from a GPU waits for all its work, so that is not done in every step.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._pending: list[tuple[Tensor, list[str]]] = []
+
+    def add(self, loss: Tensor, group: Sequence[Batch]) -> None:
+        """Take in this process's share of a step's loss."""
+        self._pending.append((loss, [name for batch in group for name in batch.names]))
+
+    def collect(self, step: int) -> list[float]:
+        """Return the losses since the last call, summed over the processes.
+
+        Args:
+            step: Steps done so far.
+
+        Raises:
+            ValueError: One is not finite; says which, and for which objects.
+        """
+        if not self._pending:
+            return []
+        losses = self._world.sum(torch.stack([loss for loss, _ in self._pending])).tolist()
+        names = [names for _, names in self._pending]
+        self._pending.clear()
+        for k, loss in enumerate(losses):
+            if not math.isfinite(loss):
+                shown = losses[max(0, k - 4) : k + 1]
+                objects = [name for part in self._world.gather(names[k]) for name in part]
+                raise ValueError(
+                    f"the loss is {loss} at step {step - len(losses) + k + 1} (the last ones: "
+                    f"{', '.join(f'{v:g}' for v in shown)}) for the objects "
+                    f"{', '.join(objects)}; earlier checkpoints are untouched; try a lower --lr, "
+                    "--clip-norm or --amp off"
+                )
+        return losses
+
+
+def validate(
+    predictor: Predictor,
+    instances: Objects,
+    settings: EvaluationSettings,
+    world: World,
+    limit: int = 0,
+) -> tuple[list[ObjectScore], NDArray[np.uint8] | None]:
+    """Score a network, each process its share of the objects.
+
+    Args:
+        predictor: The network.
+        instances: The validation objects.
+        settings: How they are scored.
+        world: The processes.
+        limit: Score only this many, evenly spread; 0: all.
+
+    Returns:
+        The scores, the same in every process, and in the first a sheet of pictures.
+    """
+    rows = spread(len(instances), limit)
+    own = rows_of_process(len(rows), predictor.batch_size, world.rank, world.size)
+    seen: list[Outcome] = []
+
+    def keep_first(outcome: Outcome) -> None:
+        if world.main and len(seen) < PICTURES:
+            seen.append(outcome)
+
+    scores = evaluate(
+        predictor, instances, settings, [rows[k] for k in own], world.main, visit=keep_first
+    )
+    tiles = [
+        (
+            overlay(o.instance.image, [o.mask], [o.points]),
+            f"{o.instance.name} IoU {100 * o.score.iou:.1f}",
+        )
+        for o in seen
+    ]
+    return scores_in_order(world.gather(scores)), contact_sheet(tiles) if tiles else None
+
+
+def spread(count: int, limit: int) -> list[int]:
+    """Return `limit` of `count` rows, evenly spread; all where that is not fewer, or 0.
+
+    >>> spread(10, 4)
+    [0, 2, 5, 7]
+    """
+    if not 0 < limit < count:
+        return list(range(count))
+    return [k * count // limit for k in range(limit)]

@@ -1,0 +1,50 @@
+"""Ctrl-C and SIGTERM as a request to stop where nothing is lost."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType, TracebackType
+from typing import Any
+
+
+class Stopped(Exception):  # noqa: N818 - not an error
+    """Training was asked to stop, and its state is saved."""
+
+
+class StopRequest:
+    """Remembers the first Ctrl-C or SIGTERM; a second one, or one at rest, interrupts at once.
+
+    Attributes:
+        made: Whether somebody asked.
+        at_rest: Whether everything is saved, so that there is nothing to wait for.
+    """
+
+    def __init__(self) -> None:
+        self.made = False
+        self.at_rest = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> StopRequest:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.made or self.at_rest:
+            raise KeyboardInterrupt
+        self.made = True
+
+
+def leave_signals_to_parent() -> None:
+    """Make a worker process ignore Ctrl-C, which its terminal sends to it as well."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

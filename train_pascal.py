@@ -1,0 +1,156 @@
+"""Train DEXTR. The defaults are the paper's protocol on PASCAL VOC 2012.
+
+Examples:
+  python train_pascal.py --voc-root VOCdevkit
+  python train_pascal.py --voc-root VOCdevkit --sbd-root benchmark_RELEASE
+  python train_pascal.py --folder photos --val-fraction 0.05 --backbone resnet18 --size 256
+  python train_pascal.py --resume auto
+  torchrun --nproc-per-node 4 train_pascal.py --voc-root VOCdevkit --batch-size 20
+Without a source of data, a small demonstration on synthetic shapes runs anywhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.amp.grad_scaler import GradScaler
+
+from dataloaders.loader import BatchLoader
+from dataloaders.sources import open_sources
+from dataloaders.training_set import BatchPlan, TrainingSet
+from dataloaders.transforms import TrainTransform, TransformConfig
+from dextr import cli
+from dextr.checkpoint import TrainState
+from dextr.config import DEMONSTRATION, ModelConfig, OptimConfig, RunConfig, SourceConfig
+from dextr.distributed import World, join
+from dextr.interrupt import Stopped, StopRequest
+from dextr.optim import MovingAverage, build_optimizer
+from dextr.options import add_options, build, flatten, free_names, read_json
+from dextr.resume import RunPlace, find_place
+from dextr.runlog import RunLog, environment, write_json
+from dextr.trainer import Trainer
+from dextr.weights import initialize
+from networks import DextrNet
+from networks.init import init_random
+
+GROUPS = {
+    "sources": SourceConfig,
+    "network": ModelConfig,
+    "augmentation": TransformConfig,
+    "optimisation": OptimConfig,
+    "run": RunConfig,
+}
+
+
+def parse(argv: Sequence[str] | None) -> dict[str, Any]:
+    """Return the options given on the command line, and only those."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", metavar="FILE", help="JSON file of options; flags win over it")
+    parser.add_argument(
+        "--resume",
+        metavar="PATH|auto",
+        help="go on with this checkpoint or run folder; auto: with the newest checkpoint of "
+        "--output-dir (or of the newest run), or from the start if there is none",
+    )
+    add_options(parser, GROUPS)
+    return vars(parser.parse_args(argv))
+
+
+def choose_options(flags: dict[str, Any], place: RunPlace) -> dict[str, Any]:
+    """Return every group of options: flags over a resumed run's, over --config's, over defaults.
+
+    Raises:
+        ValueError: An option is unknown or has no meaning, or would change a resumed run.
+    """
+    config_file = flags.pop("config", None)
+    given = read_json(config_file) | flags if config_file else flags
+    if place.config is not None:
+        chosen = build(GROUPS, {**place.config, **given}, str(config_file or place.folder))
+        place.check(flatten(chosen), free_names(GROUPS))
+        return chosen
+    chosen = build(GROUPS, given, str(config_file or ""))
+    if not chosen["sources"].empty:
+        return chosen
+    changed = {name: value for name, value in DEMONSTRATION.items() if name not in given}
+    place.say(
+        "no data given: a small demonstration on synthetic shapes runs instead of the paper's "
+        f"protocol ({', '.join(f'{k} {v}' for k, v in changed.items())})"
+    )
+    return build(GROUPS, {**changed, **given})
+
+
+def new_state(options: dict[str, Any], world: World, fresh: bool) -> tuple[TrainState, str]:
+    """Return the network and what trains it, and what was loaded into it."""
+    model, optim, run = options["network"], options["optimisation"], options["run"]
+    if optim.amp == "fp16" and world.device.type != "cuda":
+        raise ValueError("--amp fp16 needs a GPU; use bf16 or off on the CPU")
+    torch.manual_seed(run.seed)
+    network = init_random(DextrNet(model.network()))
+    report = initialize(network, model.init) if fresh else "from a checkpoint"
+    layout = torch.channels_last if run.channels_last else torch.contiguous_format
+    network = network.to(world.device).to(memory_format=layout)
+    network.freeze_statistics(model.batch_norm == "frozen")
+    average = MovingAverage(network, optim.ema) if optim.ema else None
+    scaler = GradScaler(world.device.type, enabled=optim.amp == "fp16")
+    return TrainState(network, build_optimizer(network, optim), scaler, average), report
+
+
+def train(options: dict[str, Any], place: RunPlace, world: World, stop: StopRequest) -> None:
+    """Train as the options say and leave everything in the run's folder."""
+    run, transform = options["run"], options["augmentation"]
+    training, validation = open_sources(options["sources"], run.seed)
+    state, report = new_state(options, world, fresh=place.checkpoint is None)
+    if place.checkpoint is not None:
+        state.restore(place.checkpoint)
+    values = flatten(options)
+    if world.main:
+        write_json(place.folder / "config.json", values)
+        write_json(place.folder / "environment.json", environment())
+    place.say(f"{place.folder}: {len(training)} objects of {training.name}; weights: {report}")
+    if validation is None:
+        place.say("no evaluation: there are no validation objects (--val-fraction keeps some)")
+    log = RunLog(place.folder if world.main else None, place.log_length, state.step)
+    training_set = TrainingSet(training, TrainTransform(transform), run.seed)
+    batch_size = options["optimisation"].batch_size
+    plan = BatchPlan(len(training), batch_size, run.seed, world.rank, world.size)
+    loader = BatchLoader(training_set, plan, run.workers, world.device.type == "cuda")
+    about = {"config": values, "size": transform.size, "relax": transform.relax}
+    trainer = Trainer(
+        state, loader, validation, options["optimisation"], run, about, place.folder, log, world,
+        stop,
+    )  # fmt: skip
+    try:
+        trainer.fit()
+        trainer.finish()
+    finally:
+        log.close()
+    place.say(f"weights: {place.folder / 'weights.safetensors'}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    flags = parse(argv)
+    resume = flags.pop("resume", None)
+    with join(flags.get("device")) as world, StopRequest() as stop:
+        place = find_place(
+            resume, flags.get("output_dir"), flags.get("name", RunConfig.name), world
+        )
+        try:
+            train(choose_options(flags, place), place, world, stop)
+        except ValueError:
+            place.discard_if_empty()
+            raise
+        except (Stopped, KeyboardInterrupt):
+            place.say(f"stopped; go on with: {sys.argv[0]} --resume {place.folder}")
+            return 130
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(cli.run(main))
