@@ -8,6 +8,7 @@ import torchvision
 from dextr.download import find_file
 from dextr.statefiles import read_state
 from networks import DextrNet, LoadReport, load_deeplab, load_imagenet, load_partial
+from networks.init import require_stride
 
 HELP = (
     "imagenet (torchvision's), imagenet:FILE, deeplab[:FILE], deeplab-released[:FILE] (what the "
@@ -87,13 +88,8 @@ def _own(network: DextrNet, spec: str) -> LoadReport:
             "this is a classifier for normalised input: give it as imagenet:FILE, so that mean "
             "and deviation are folded in"
         )
-    described = found.description.network if found.description else None
-    stride_on = described.stride_on if described else "1x1"
-    has_bottlenecks = network.config.backbone in ("resnet50", "resnet101")
     published = any(name.removeprefix("module.").startswith("layer5.") for name in found.state)
-    if has_bottlenecks and (described or published) and stride_on != network.config.stride_on:
-        raise ValueError(
-            f'these weights were trained with stride_on="{stride_on}", and the network has '
-            f'"{network.config.stride_on}"'
-        )
+    if found.description or published:
+        stride_on = found.description.network.stride_on if found.description else "1x1"
+        require_stride(network, stride_on, "these weights")
     return load_partial(network, found.state)

@@ -13,6 +13,7 @@ import torchvision
 from torch import Tensor, nn
 
 from networks.dextr_net import DextrNet
+from networks.resnet import LAYOUTS
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -139,22 +140,39 @@ def load_imagenet(net: DextrNet, state: State | None = None) -> LoadReport:
         ValueError: The network strides elsewhere than these weights were trained for, or the
             state does not fit.
     """
-    config = net.config
-    if config.stride_on != "3x3" and config.backbone in ("resnet50", "resnet101"):
-        raise ValueError(
-            "torchvision's ImageNet weights were trained with the stride on the 3x3 convolution: "
-            'build the network with stride_on="3x3"'
-        )
+    require_stride(net, "3x3", "torchvision's ImageNet weights")
     if state is None:
-        weights = torchvision.models.get_model_weights(config.backbone)["IMAGENET1K_V1"]
-        state = weights.get_state_dict(progress=True, check_hash=True)
-    return load_partial(net, fold_normalization(published_names(state), config.in_channels))
+        weights = torchvision.models.get_model_weights(net.config.backbone)["IMAGENET1K_V1"]
+        state = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    return load_partial(net, fold_normalization(published_names(state), net.config.in_channels))
+
+
+def require_stride(net: DextrNet, stride_on: str, what: str) -> None:
+    """Refuse weights whose bottlenecks strode elsewhere: they fit, but mean something else.
+
+    Raises:
+        ValueError: The network has bottlenecks, and their stride is not on `stride_on`.
+    """
+    if LAYOUTS[net.config.backbone].bottleneck and net.config.stride_on != stride_on:
+        raise ValueError(
+            f"{what} were trained with the stride on the {stride_on} convolution: build the "
+            f'network with stride_on="{stride_on}"'
+        )
 
 
 def fold_normalization(state: State, in_channels: int) -> dict[str, Tensor]:
-    """Return the state with (x / 255 - mean) / std moved into `conv1` and `bn1.running_mean`."""
+    """Return the state with (x / 255 - mean) / std moved into `conv1` and `bn1.running_mean`.
+
+    Raises:
+        ValueError: The state has no first convolution of three channels with its batch norm.
+    """
     folded = dict(state)
-    weight = folded["conv1.weight"]
+    weight = folded.get("conv1.weight")
+    if weight is None or weight.shape[1:] != (3, 7, 7) or "bn1.running_mean" not in folded:
+        raise ValueError(
+            "expected torchvision's names with conv1.weight (64, 3, 7, 7) and bn1.running_mean, "
+            f"got {'no conv1.weight' if weight is None else f'conv1.weight {tuple(weight.shape)}'}"
+        )
     mean = torch.tensor(IMAGENET_MEAN, dtype=weight.dtype)[:, None, None]
     std = torch.tensor(IMAGENET_STD, dtype=weight.dtype)[:, None, None]
     shift = (weight * (mean / std)).sum(dim=(1, 2, 3))
@@ -175,7 +193,8 @@ def load_deeplab(net: DextrNet, state: State, released: bool = False) -> LoadRep
             running statistic keep their initial values.
 
     Raises:
-        ValueError: The file holds no `Scale.` entries, or they do not fit.
+        ValueError: The file holds no `Scale.` entries, or they do not fit, or the network
+            strides elsewhere.
     """
     backbone = {
         name.removeprefix("Scale."): value
@@ -187,6 +206,7 @@ def load_deeplab(net: DextrNet, state: State, released: bool = False) -> LoadRep
             "expected a multi-scale DeepLab file with entries under 'Scale.', got "
             f"{', '.join(list(state)[:3]) or 'an empty file'} ..."
         )
+    require_stride(net, "1x1", "DeepLab's weights")
     before = {k: v.clone() for k, v in net.state_dict().items()}
     report = load_partial(net, backbone)
     if released:
