@@ -1,5 +1,28 @@
 """Where annotated objects come from."""
 
+from dataloaders.coco import CocoInstances
+from dataloaders.combine import CombinedInstances
+from dataloaders.davis import DavisInstances
+from dataloaders.folder import FolderInstances
 from dataloaders.instances import Instances, ObjectIndex, Subset
+from dataloaders.open import DATASETS, open_dataset
+from dataloaders.pascal import VOC_CATEGORIES, PascalInstances, pascal_image_ids
+from dataloaders.sbd import SbdInstances
+from dataloaders.shapes import ShapesInstances
 
-__all__ = ["Instances", "ObjectIndex", "Subset"]
+__all__ = [
+    "DATASETS",
+    "VOC_CATEGORIES",
+    "CocoInstances",
+    "CombinedInstances",
+    "DavisInstances",
+    "FolderInstances",
+    "Instances",
+    "ObjectIndex",
+    "PascalInstances",
+    "SbdInstances",
+    "ShapesInstances",
+    "Subset",
+    "open_dataset",
+    "pascal_image_ids",
+]

@@ -32,10 +32,11 @@ class ObjectIndex:
 
     @classmethod
     def of_rows(
-        cls, image_ids: Sequence[str], rows: Sequence[tuple[int, int, int, int]]
+        cls, image_ids: Sequence[str], rows: Sequence[tuple[int, int, int, int]] | NDArray
     ) -> ObjectIndex:
         """Build from (image, object_id, category, area) rows, in any order."""
-        table = np.asarray(sorted(rows), dtype=np.int64).reshape(-1, 4)
+        table = np.asarray(rows, dtype=np.int64).reshape(-1, 4)
+        table = table[np.lexsort(table.T[::-1])]
         return cls(
             np.asarray(image_ids, dtype=np.str_),
             table[:, 0].astype(np.int32),
@@ -67,11 +68,14 @@ class Instances(ABC):
     Attributes:
         name: Short name for logs, such as `pascal-val`.
         category_names: Names by category index; empty where objects have no category.
+        image_space: Data sets of one space mean the same image by the same name; empty: a space
+            of its own.
         index: The objects.
     """
 
     name: str
     category_names: tuple[str, ...] = ()
+    image_space: str = ""
     index: ObjectIndex
 
     @abstractmethod
@@ -127,6 +131,7 @@ class Subset(Instances):
         self.parent = parent
         self.name = name or parent.name
         self.category_names = parent.category_names
+        self.image_space = parent.image_space
         self.index = parent.index.take(self.rows)
 
     def read_image(self, image: int) -> NDArray[np.uint8]:

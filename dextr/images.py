@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike
 from typing import TypeAlias
 
@@ -38,9 +40,16 @@ def read_image(path: str | PathLike[str]) -> NDArray[np.uint8]:
     Raises:
         ValueError: The file is missing, truncated or no image; the message names it.
     """
+    with open_image(path) as image:
+        return _from_pil(image)
+
+
+@contextmanager
+def open_image(path: str | PathLike[str]) -> Iterator[Image.Image]:
+    """Open an image file; whatever is wrong with it becomes a ValueError that names it."""
     try:
         with Image.open(path) as image:
-            return _from_pil(image)
+            yield image
     except FileNotFoundError:
         raise ValueError(f"{path}: no such image file") from None
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError) as error:

@@ -1,0 +1,62 @@
+"""DAVIS 2016: one foreground object per video frame (Perazzi et al., 2016)."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataloaders.label_maps import LabelMapInstances
+from dataloaders.layout import find_base, read_split
+from dataloaders.reading import read_label_map
+
+RESOLUTION = "480p"
+LISTS = (RESOLUTION, "2016")
+
+
+class DavisInstances(LabelMapInstances):
+    """The frames of DAVIS 2016 at 480p; whatever is not ground is the object.
+
+    An image's name is `SEQUENCE_FRAME`.
+
+    Args:
+        root: The folder that holds JPEGImages, Annotations and ImageSets, or its parent.
+        split: `train`, `val`, `trainval`, or another list in ImageSets/480p or ImageSets/2016.
+
+    Raises:
+        ValueError: The layout is another, or a file is missing or unreadable.
+    """
+
+    def __init__(self, root: str | PathLike[str], split: str = "val") -> None:
+        hint = "Get DAVIS 2016 (480p) from davischallenge.org"
+        needed = ("ImageSets", f"JPEGImages/{RESOLUTION}", f"Annotations/{RESOLUTION}")
+        base = find_base(root, (".", "DAVIS"), needed, "DAVIS 2016", hint).resolve()
+        lists = [base / "ImageSets" / name for name in LISTS]
+        lines = read_split(next((f for f in lists if f.is_dir()), lists[0]), split)
+        pairs = [pair for line in lines for pair in _frames(base, line)]
+        self.image_space = str(base)
+        super().__init__(
+            f"davis-{split}",
+            base,
+            split,
+            ["_".join(PurePosixPath(image).with_suffix("").parts[-2:]) for image, _ in pairs],
+            [image for image, _ in pairs],
+            [mask for _, mask in pairs],
+        )
+
+    def read_labels(self, image: int) -> NDArray[np.int32]:
+        return (read_label_map(self.label_path(image)) != 0).astype(np.int32)
+
+
+def _frames(base: Path, line: str) -> list[tuple[str, str]]:
+    """Return the (image, mask) files of a list's line: one frame's pair, or a sequence's name."""
+    words = line.split()
+    if len(words) > 1:
+        return [(words[0].lstrip("/"), words[1].lstrip("/"))]
+    images, masks = f"JPEGImages/{RESOLUTION}/{line}", f"Annotations/{RESOLUTION}/{line}"
+    frames = sorted(path.stem for path in (base / masks).glob("*.png"))
+    if not frames:
+        raise ValueError(f"{base / masks}: no masks of the sequence {line!r}")
+    return [(f"{images}/{frame}.jpg", f"{masks}/{frame}.png") for frame in frames]

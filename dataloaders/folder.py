@@ -1,0 +1,114 @@
+"""A person's own data: a folder of images and a folder of masks."""
+
+from __future__ import annotations
+
+import warnings
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dataloaders.label_maps import VOID, VOID_LABEL, LabelMapInstances
+from dataloaders.layout import find_base
+from dataloaders.reading import LARGEST_LABEL, read_label_map
+
+LOSSY = (".jpg", ".jpeg", ".jfif")
+SOFT_LEVELS = 10
+
+
+class FolderInstances(LabelMapInstances):
+    """Objects of `root/images` and `root/masks`, matched by file name without extension.
+
+    Masks are palette, grey (8 or 16 bits) or 1-bit images: 0 ground, other labels objects. 255
+    is void; in a map with labels above 255 it is an object and 65535 is void. Where no mask of
+    the folder holds void beside objects, masks of 0 and 255 are binary: 255 is object 1.
+
+    Args:
+        root: The folder.
+
+    Raises:
+        ValueError: The layout is another, a mask has no image, or a file is unreadable.
+    """
+
+    def __init__(self, root: str | PathLike[str]) -> None:
+        hint = "Put every image's mask under the image's name: images/a.jpg, masks/a.png"
+        base = find_base(root, (".",), ("images", "masks"), "images and masks", hint).resolve()
+        images, masks = _by_stem(base / "images"), _by_stem(base / "masks")
+        _check_masks(images, masks)
+        self.image_space = str(base)
+        self.binary = False
+        ids = sorted(masks)
+        super().__init__(
+            f"folder-{base.name}",
+            base,
+            "",
+            ids,
+            [f"images/{images[name].name}" for name in ids],
+            [f"masks/{masks[name].name}" for name in ids],
+        )
+
+    def read_labels(self, image: int) -> NDArray[np.int32]:
+        labels = read_label_map(self.label_path(image))
+        void = VOID_LABEL if labels.max() <= VOID_LABEL else LARGEST_LABEL
+        labels[labels == void] = 1 if self.binary else VOID
+        return labels
+
+    def choose_objects(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        count = len(self.label_files)
+        is_void = rows[:, 1] == VOID
+        objects = np.bincount(rows[~is_void, 0], minlength=count)
+        object_area = np.bincount(rows[~is_void, 0], rows[~is_void, 3], count)
+        void_area = np.bincount(rows[is_void, 0], rows[is_void, 3], count)
+        self._refuse_soft_masks((objects >= SOFT_LEVELS) & (void_area > 2 * object_area))
+        self.binary = not ((objects > 0) & (void_area > 0)).any()
+        if self.binary:
+            return np.where(is_void[:, None] & (np.arange(4) == 1), 1, rows)
+        only_void = np.flatnonzero((objects == 0) & (void_area > 0))
+        if only_void.size:
+            warnings.warn(
+                f"{self.label_path(int(only_void[0]))} holds only 0 and {VOID_LABEL}, which is "
+                f"void in other masks of the folder, so no object was found in it (there are "
+                f"{only_void.size} such masks); if it is an object, number it 1",
+                stacklevel=2,
+            )
+        return super().choose_objects(rows)
+
+    def _refuse_soft_masks(self, soft: NDArray[np.bool_]) -> None:
+        if soft.any():
+            raise ValueError(
+                f"{self.label_path(int(soft.argmax()))}: looks like a soft grey mask (many levels "
+                "beside a large area of 255), not a label map; threshold it to 0 and 255 first"
+            )
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    """Return the images in a folder by name without extension."""
+    known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in known or path.name.startswith("."):
+            continue
+        if path.stem in files:
+            raise ValueError(f"{files[path.stem]} and {path} have the same name: keep one of them")
+        files[path.stem] = path
+    if not files:
+        raise ValueError(f"{folder}: no image in this folder")
+    return files
+
+
+def _check_masks(images: dict[str, Path], masks: dict[str, Path]) -> None:
+    for name, path in masks.items():
+        if name not in images:
+            folder = next(iter(images.values())).parent
+            raise ValueError(f"{path}: no image of that name in {folder} (looked for {name}.*)")
+        if path.suffix.lower() in LOSSY:
+            raise ValueError(f"{path}: JPEG does not keep labels exact; save masks as PNG")
+    without = [path for name, path in images.items() if name not in masks]
+    if without:
+        warnings.warn(
+            f"{len(without)} of {len(images)} images have no mask and are left out, such as "
+            f"{without[0]}",
+            stacklevel=3,
+        )

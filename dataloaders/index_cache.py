@@ -1,0 +1,82 @@
+"""Scanning a data set once: what was found is kept in the user's cache folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+import zlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dextr.files import cache_dir, replacing
+
+FORMAT = 1
+
+Arrays = dict[str, NDArray]
+
+
+def cached_arrays(identity: str, files: Iterable[Path], build: Callable[[], Arrays]) -> Arrays:
+    """Return what `build` makes, from the cache where none of the files has changed.
+
+    The data set itself is never written to. A damaged cache file is replaced; where the cache
+    cannot be written, a warning says so.
+
+    Args:
+        identity: Kind, root and split of the data set: what the cache file is named after.
+        files: The files `build` reads; their names, sizes and times of change must be the same.
+        build: Makes the arrays.
+
+    Raises:
+        ValueError: One of the files is missing.
+    """
+    name = hashlib.sha256(identity.encode()).hexdigest()[:24]
+    path = cache_dir() / "index" / f"{name}.npz"
+    state = fingerprint(files)
+    arrays = _load(path, state)
+    if arrays is None:
+        arrays = build()
+        _save(path, state, arrays)
+    return arrays
+
+
+def fingerprint(files: Iterable[Path]) -> str:
+    """Return a hash of the names, sizes and times of change of files.
+
+    Raises:
+        ValueError: One of the files is missing.
+    """
+    digest = hashlib.sha256(f"format {FORMAT}".encode())
+    for path in files:
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            raise ValueError(f"{path}: annotation not readable ({error.strerror})") from None
+        digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+    return digest.hexdigest()
+
+
+def _load(path: Path, state: str) -> Arrays | None:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            if str(stored["fingerprint"]) != state:
+                return None
+            return {key: stored[key] for key in stored.files if key != "fingerprint"}
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):
+        return None
+
+
+def _save(path: Path, state: str, arrays: Arrays) -> None:
+    try:
+        with replacing(path) as temporary:
+            np.savez(temporary, fingerprint=np.array(state), **arrays)  # type: ignore[arg-type]
+    except OSError as error:
+        warnings.warn(
+            f"the object index cannot be kept in {path} ({error}), so it is built again every "
+            "time; set DEXTR_CACHE to a folder that can be written",
+            stacklevel=2,
+        )

@@ -1,0 +1,125 @@
+"""Data sets with one label map per image: what PASCAL, SBD, DAVIS and a folder share."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from dataloaders.index_cache import cached_arrays
+from dataloaders.instances import Instances, ObjectIndex
+from dataloaders.reading import LastRead, read_image_like
+
+VOID = -1
+VOID_LABEL = 255
+
+
+class LabelMapInstances(Instances):
+    """Objects that are numbers in label maps.
+
+    A subclass reads the labels of an image: 0 ground, positive numbers objects, `VOID` undecided.
+
+    Args:
+        name: Short name for logs.
+        base: Folder that the files' names are relative to.
+        split: What of the data set this is, for the cache.
+        image_ids: Names of the images.
+        image_files: Their files.
+        label_files: Their masks' files.
+
+    Raises:
+        ValueError: A file is missing or a mask unreadable; the message names it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        base: Path,
+        split: str,
+        image_ids: Sequence[str],
+        image_files: Sequence[str],
+        label_files: Sequence[str],
+    ) -> None:
+        self.name = name
+        self.base = base.resolve()
+        self.image_files = np.asarray(image_files, np.str_)
+        self.label_files = np.asarray(label_files, np.str_)
+        self._image: LastRead[NDArray[np.uint8]] = LastRead()
+        self._labels: LastRead[NDArray[np.int32]] = LastRead()
+        check_present(self.base, image_files)
+        rows = cached_arrays(
+            f"{type(self).__name__} {self.base} {split}",
+            (path for image in range(len(image_ids)) for path in self.annotation_paths(image)),
+            lambda: {"rows": self._scan()},
+        )["rows"]
+        self.index = ObjectIndex.of_rows(image_ids, self.choose_objects(rows))
+
+    @abstractmethod
+    def read_labels(self, image: int) -> NDArray[np.int32]:
+        """Return the labels (H, W) of image number `image`."""
+
+    def image_path(self, image: int) -> Path:
+        """Return the file of image number `image`."""
+        return self.base / str(self.image_files[image])
+
+    def label_path(self, image: int) -> Path:
+        """Return the file that holds the labels of image number `image`."""
+        return self.base / str(self.label_files[image])
+
+    def annotation_paths(self, image: int) -> list[Path]:
+        """Return every file that the objects of image number `image` are found in."""
+        return [self.label_path(image)]
+
+    def find_objects(self, image: int) -> NDArray[np.int64]:
+        """Return (object_id, category, area) rows of an image; void is a row of its own."""
+        labels, areas = count_labels(self.read_labels(image))
+        return np.column_stack([labels, np.full_like(labels, -1), areas])
+
+    def choose_objects(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the (image, object_id, category, area) rows that are objects."""
+        return rows[rows[:, 1] != VOID]
+
+    def read_image(self, image: int) -> NDArray[np.uint8]:
+        return self._image.get(image, self._decode_image)
+
+    def read_mask(self, row: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        labels = self._labels.get(int(self.index.image[row]), self.read_labels)
+        return labels == self.index.object_id[row], labels == VOID
+
+    def _decode_image(self, image: int) -> NDArray[np.uint8]:
+        labels = self._labels.get(image, self.read_labels)
+        height, width = labels.shape
+        return read_image_like(self.image_path(image), (height, width), self.label_path(image))
+
+    def _scan(self) -> NDArray[np.int64]:
+        images = range(len(self.label_files))
+        tables = [np.empty((0, 4), np.int64)]
+        for image in tqdm(images, desc=f"index {self.name}", unit="mask", disable=None):
+            found = self.find_objects(image)
+            tables.append(np.insert(found, 0, image, axis=1))
+        return np.concatenate(tables)
+
+
+def count_labels(labels: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the labels other than 0 in a map (H, W), `VOID` included, and their areas.
+
+    >>> [a.tolist() for a in count_labels(np.array([[0, 3, 3], [-1, 0, 3]]))]
+    [[-1, 3], [1, 3]]
+    """
+    counts = np.bincount((labels - VOID).ravel())
+    found = np.flatnonzero(counts)
+    found = found[found != -VOID]
+    return found + VOID, counts[found]
+
+
+def check_present(base: Path, files: Sequence[str]) -> None:
+    """Raise a ValueError that names the first missing file and counts the others."""
+    missing = [file for file in files if not os.path.isfile(os.path.join(base, file))]
+    if missing:
+        more = f" (and {len(missing) - 1} more of {len(files)})" if len(missing) > 1 else ""
+        raise ValueError(f"{base / missing[0]}: no such image file{more}")

@@ -1,0 +1,103 @@
+"""PASCAL VOC 2012: objects of SegmentationObject, their classes from SegmentationClass."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataloaders.label_maps import VOID, VOID_LABEL, LabelMapInstances
+from dataloaders.layout import find_base, read_split
+from dataloaders.reading import read_label_map
+
+VOC_CATEGORIES = (
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
+    *("train", "tvmonitor"),
+)
+PLACES = (".", "VOC2012", "VOCdevkit/VOC2012")
+LISTS = "ImageSets/Segmentation"
+NEEDED = (LISTS, "JPEGImages", "SegmentationObject", "SegmentationClass")
+
+
+class PascalInstances(LabelMapInstances):
+    """The objects of PASCAL VOC 2012; a category's index is its class less 1.
+
+    Args:
+        root: The folder that holds VOCdevkit, VOCdevkit itself, or VOC2012.
+        split: `train`, `val`, `trainval`, or any other list in ImageSets/Segmentation.
+
+    Raises:
+        ValueError: The layout is another, or a file is missing or unreadable.
+    """
+
+    category_names = VOC_CATEGORIES
+    image_space = "voc"
+
+    def __init__(self, root: str | PathLike[str], split: str = "val") -> None:
+        base = find_voc(root)
+        ids = read_split(base / LISTS, split)
+        super().__init__(
+            f"pascal-{split}",
+            base,
+            split,
+            ids,
+            [f"JPEGImages/{name}.jpg" for name in ids],
+            [f"SegmentationObject/{name}.png" for name in ids],
+        )
+
+    def class_path(self, image: int) -> Path:
+        """Return the file that holds the classes of image number `image`."""
+        return self.base / "SegmentationClass" / self.label_path(image).name
+
+    def annotation_paths(self, image: int) -> list[Path]:
+        return [self.label_path(image), self.class_path(image)]
+
+    def read_labels(self, image: int) -> NDArray[np.int32]:
+        labels = read_label_map(self.label_path(image))
+        labels[labels == VOID_LABEL] = VOID
+        return labels
+
+    def find_objects(self, image: int) -> NDArray[np.int64]:
+        labels, classes = self.read_labels(image), read_label_map(self.class_path(image))
+        if labels.shape != classes.shape:
+            raise ValueError(
+                f"{self.label_path(image)} is {labels.shape[1]} x {labels.shape[0]} pixels, "
+                f"but {self.class_path(image)} is {classes.shape[1]} x {classes.shape[0]}"
+            )
+        if max(labels.max(), classes.max()) > VOID_LABEL:
+            raise ValueError(f"{self.label_path(image)}: labels over 255 in an 8-bit data set")
+        counts = np.bincount(((labels - VOID) * 256 + classes).ravel(), minlength=256 * 256)
+        counts = counts.reshape(256, 256)
+        areas = counts.sum(axis=1)
+        found = np.flatnonzero(areas)
+        found = found[found != -VOID]
+        objects = counts[found, 1:VOID_LABEL]
+        classes_found = np.where(objects.any(axis=1), objects.argmax(axis=1) + 1, 0)
+        if classes_found.max(initial=0) > len(VOC_CATEGORIES):
+            raise ValueError(
+                f"{self.class_path(image)}: expected classes 1..{len(VOC_CATEGORIES)}, "
+                f"got {classes_found.max()}"
+            )
+        return np.column_stack([found + VOID, classes_found - 1, areas[found]])
+
+
+def find_voc(root: str | PathLike[str]) -> Path:
+    """Return the VOC2012 folder at or under `root`.
+
+    Raises:
+        ValueError: There is none.
+    """
+    hint = "Get it with: python -m dextr download voc2012"
+    return find_base(root, PLACES, NEEDED, "PASCAL VOC 2012", hint)
+
+
+def pascal_image_ids(root: str | PathLike[str], split: str = "val") -> list[str]:
+    """Return the names of a split's images, to leave them out elsewhere.
+
+    Raises:
+        ValueError: The layout is another or has no such split.
+    """
+    return read_split(find_voc(root) / LISTS, split)

@@ -1,0 +1,80 @@
+"""Reading label maps, and decoding a file once for all the objects in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from os import PathLike
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dextr.images import open_image, read_image
+
+LARGEST_LABEL = 65535
+
+T = TypeVar("T")
+
+
+class LastRead(Generic[T]):
+    """Keeps the last thing read, since objects of one image mostly come one after another.
+
+    It travels empty to other processes.
+    """
+
+    def __init__(self) -> None:
+        self._kept: tuple[int, T] | None = None
+
+    def get(self, key: int, read: Callable[[int], T]) -> T:
+        """Return `read(key)`, from memory where it is what was read last."""
+        kept = self._kept
+        if kept is None or kept[0] != key:
+            self._kept = kept = (key, read(key))
+        return kept[1]
+
+    def __reduce__(self) -> tuple[type[LastRead], tuple[()]]:
+        return LastRead, ()
+
+
+def read_label_map(path: str | PathLike[str]) -> NDArray[np.int32]:
+    """Read the labels (H, W) of a mask file: palette indices, grey values, or 0 and 1 of 1 bit.
+
+    Raises:
+        ValueError: The file is missing, no image, coloured, or its labels leave 0..65535.
+    """
+    with open_image(path) as image:
+        labels = np.asarray(image)
+    if labels.ndim == 3:
+        colours = labels[:, :, :3] if labels.shape[2] >= 3 else labels[:, :, :1]
+        if (colours != colours[:, :, :1]).any():
+            raise ValueError(
+                f"{path}: expected a mask of one channel (palette or grey), got colours; save "
+                "the objects' numbers, not their colours"
+            )
+        labels = colours[:, :, 0]
+    if labels.dtype.kind not in "bui" or (
+        labels.dtype.itemsize > 1 and (labels.min() < 0 or labels.max() > LARGEST_LABEL)
+    ):
+        raise ValueError(
+            f"{path}: expected whole labels from 0 to {LARGEST_LABEL}, got "
+            f"{labels.dtype} {labels.min():g}..{labels.max():g}"
+        )
+    return labels.astype(np.int32)
+
+
+def read_image_like(
+    path: str | PathLike[str], hw: tuple[int, int], mask_path: str | PathLike[str]
+) -> NDArray[np.uint8]:
+    """Read an image (H, W, 3) that must have the size of its mask; it cannot be written to.
+
+    Raises:
+        ValueError: The image is unreadable or of another size; the message names both files.
+    """
+    image = read_image(path)
+    if image.shape[:2] != tuple(hw):
+        raise ValueError(
+            f"{path} is {image.shape[1]} x {image.shape[0]} pixels, but its mask in {mask_path} "
+            f"is {hw[1]} x {hw[0]}"
+        )
+    image.flags.writeable = False
+    return image

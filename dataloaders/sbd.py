@@ -1,0 +1,81 @@
+"""The Semantic Boundaries Dataset: more objects on PASCAL's images (Hariharan et al., 2011)."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataloaders.label_maps import VOID, VOID_LABEL, LabelMapInstances, count_labels
+from dataloaders.layout import find_base, read_split
+from dataloaders.pascal import VOC_CATEGORIES
+
+PLACES = (".", "dataset", "benchmark_RELEASE/dataset")
+
+
+class SbdInstances(LabelMapInstances):
+    """The objects of SBD; the categories and the images' names are PASCAL VOC's.
+
+    Args:
+        root: The folder that holds benchmark_RELEASE, that folder itself, or its `dataset`.
+        split: `train`, `val`, another list there, or `trainval` for both.
+
+    Raises:
+        ValueError: The layout is another, or a file is missing or unreadable.
+    """
+
+    category_names = VOC_CATEGORIES
+    image_space = "voc"
+
+    def __init__(self, root: str | PathLike[str], split: str = "trainval") -> None:
+        hint = "Get it with: python -m dextr download sbd"
+        base = find_base(root, PLACES, ("img", "inst"), "SBD", hint)
+        both = split == "trainval" and not (base / "trainval.txt").is_file()
+        ids = read_split(base, "train+val" if both else split)
+        super().__init__(
+            f"sbd-{split}",
+            base,
+            split,
+            ids,
+            [f"img/{name}.jpg" for name in ids],
+            [f"inst/{name}.mat" for name in ids],
+        )
+
+    def read_labels(self, image: int) -> NDArray[np.int32]:
+        return read_truth(self.label_path(image))[0]
+
+    def find_objects(self, image: int) -> NDArray[np.int64]:
+        labels, classes = read_truth(self.label_path(image))
+        found, areas = count_labels(labels)
+        by_label = np.concatenate([[0], classes, [0]])  # last: void, label -1
+        if found.max(initial=0) > len(classes):
+            raise ValueError(
+                f"{self.label_path(image)}: object {found.max()} has no category: "
+                f"GTinst.Categories holds {len(classes)}"
+            )
+        return np.column_stack([found, by_label[found] - 1, areas])
+
+
+def read_truth(path: Path) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Read an `inst` file: labels (H, W) with `VOID`, and the class 1..20 of each object.
+
+    Raises:
+        ValueError: The file is unreadable or not of this kind; the message names it.
+    """
+    from scipy.io import loadmat
+
+    try:
+        truth = loadmat(path, variable_names=["GTinst"])["GTinst"][0, 0]
+        labels = np.asarray(truth["Segmentation"]).astype(np.int32)
+        classes = np.asarray(truth["Categories"]).astype(np.int64).ravel()
+    except Exception as error:  # scipy raises nearly anything on a damaged file
+        raise ValueError(f"{path}: not a readable SBD annotation ({error!r})") from None
+    if labels.ndim != 2 or labels.size == 0 or labels.min() < 0:
+        raise ValueError(f"{path}: GTinst.Segmentation is not a label map: {labels.shape}")
+    if classes.size and not 1 <= classes.min() <= classes.max() <= len(VOC_CATEGORIES):
+        raise ValueError(f"{path}: expected classes 1..{len(VOC_CATEGORIES)}, got {classes}")
+    if len(classes) < VOID_LABEL:
+        labels[labels == VOID_LABEL] = VOID
+    return labels, classes
