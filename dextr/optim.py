@@ -15,11 +15,17 @@ POLY_POWER = 0.9
 
 
 def build_optimizer(network: DextrNet, config: OptimConfig) -> Optimizer:
-    """Return the optimiser with the backbone's and the head's parameters as its two groups."""
-    head_lr = config.lr * config.head_lr_factor
+    """Return the optimiser with three groups: backbone, its first convolution, head."""
+    stem = network.conv1.weight
+    backbone = [p for p in network.backbone_parameters() if p is not stem]
+    parts = (
+        (backbone, 1.0),
+        ([stem], config.stem_lr_factor),
+        (network.head_parameters(), config.head_lr_factor),
+    )
     groups = [
-        {"params": network.backbone_parameters(), "lr": config.lr, "full_lr": config.lr},
-        {"params": network.head_parameters(), "lr": head_lr, "full_lr": head_lr},
+        {"params": params, "lr": config.lr * factor, "full_lr": config.lr * factor}
+        for params, factor in parts
     ]
     if config.optimizer == "adamw":
         return AdamW(groups, weight_decay=config.weight_decay)
