@@ -1,7 +1,8 @@
-"""What the command lines share: errors on one line, and exit codes."""
+"""What the command lines share: errors on one line, exit codes, kinds of numbers."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -27,3 +28,17 @@ def run(main: Main, argv: Sequence[str] | None = None) -> int:
             raise
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+def natural(text: str) -> int:
+    """Return a whole number of 0 or more."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number of 0 or more, got {text!r}")
+    return int(text)
+
+
+def positive(text: str) -> int:
+    """Return a whole number of 1 or more."""
+    if natural(text) == 0:
+        raise argparse.ArgumentTypeError("expected a whole number of 1 or more, got '0'")
+    return int(text)
