@@ -147,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             place.discard_if_empty()
             raise
         except (Stopped, KeyboardInterrupt):
-            place.say(f"stopped; go on with: {sys.argv[0]} --resume {place.folder}")
+            place.say(f"stopped; go on with: python {sys.argv[0]} --resume {place.folder}")
             return 130
     return 0
 

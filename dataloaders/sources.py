@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from dataloaders.combine import CombinedInstances
 from dataloaders.instances import Instances, Subset
-from dataloaders.shapes import ShapesInstances
+from dataloaders.open import open_dataset
 from dextr.config import SourceConfig
 
 
@@ -17,8 +18,6 @@ def open_sources(config: SourceConfig, seed: int) -> tuple[Instances, Instances 
     Raises:
         ValueError: No source is named, or one holds nothing.
     """
-    if not (config.shapes and config == SourceConfig(shapes=config.shapes, val_fraction=config.val_fraction)):
-        from dataloaders.open import open_dataset
     sources: list[Instances] = []
     validation: Instances | None = None
     held_out: list[str] = []
@@ -27,14 +26,15 @@ def open_sources(config: SourceConfig, seed: int) -> tuple[Instances, Instances 
         validation = open_dataset("pascal", config.voc_root, "val")
         held_out = [str(name) for name in validation.index.image_ids]
     if config.sbd_root:
-        sources += [open_dataset("sbd", config.sbd_root, split) for split in ("train", "val")]
-    for images, objects in zip(config.coco_root, config.coco_annotations, strict=True):
-        sources.append(open_dataset("coco", images, annotations=objects))
+        sources.append(open_dataset("sbd", config.sbd_root))
+    files = config.coco_annotations or (None,) * len(config.coco_root)
+    for root, file in zip(config.coco_root, files, strict=True):
+        sources.append(open_dataset("coco", root, annotations=file))
     sources += [open_dataset("folder", root) for root in config.folder]
     if config.davis_root:
         sources.append(open_dataset("davis", config.davis_root, "train"))
     if config.shapes:
-        sources.append(ShapesInstances(config.shapes, seed))
+        sources.append(open_dataset("shapes", count=config.shapes, seed=seed))
     training = _combine(sources, held_out)
     if config.val_fraction:
         training, kept_out = split_by_image(training, config.val_fraction, seed)
@@ -47,8 +47,6 @@ def _combine(sources: list[Instances], held_out: list[str]) -> Instances:
         raise ValueError("no training objects: name a source, such as --voc-root or --shapes")
     if len(sources) == 1 and not held_out:
         return sources[0]
-    from dataloaders.combine import CombinedInstances
-
     return CombinedInstances(sources, exclude=held_out)
 
 

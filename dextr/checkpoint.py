@@ -123,7 +123,8 @@ def save_checkpoint(folder: Path, content: Mapping[str, Any], keep: bool = False
     with replacing(path) as temporary:
         torch.save({"format": FORMAT, **content}, temporary)
     passing = [p for p in checkpoints(folder)[KEPT:] if p.name.startswith("step-")]
-    for old in passing:
+    unfinished = folder.glob(".*.pt")  # left by a run that was killed while it wrote
+    for old in [*passing, *unfinished]:
         old.unlink()
     return path
 

@@ -22,11 +22,15 @@ class SourceConfig:
     )
     voc_split: str = option("train", "split of PASCAL to train on")
     sbd_root: str | None = option(
-        None, "SBD's benchmark_RELEASE folder; adds all its objects but those of VOC val's images"
+        None,
+        "SBD's benchmark_RELEASE folder; adds its objects, without those of VOC val's images if "
+        "--voc-root is given",
     )
-    coco_root: tuple[str, ...] = option((), "COCO image folder; may be repeated", metavar="DIR")
+    coco_root: tuple[str, ...] = option((), "COCO folder; may be repeated", metavar="DIR")
     coco_annotations: tuple[str, ...] = option(
-        (), "COCO annotation file of each --coco-root", metavar="FILE"
+        (),
+        "annotation file of each --coco-root, where it is not at its published place",
+        metavar="FILE",
     )
     folder: tuple[str, ...] = option(
         (), "folder with images/ and masks/; may be repeated", metavar="DIR"
@@ -48,7 +52,7 @@ class SourceConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.val_fraction < 1:
             raise ValueError(f"--val-fraction must be in 0..1, got {self.val_fraction}")
-        if len(self.coco_root) != len(self.coco_annotations):
+        if self.coco_annotations and len(self.coco_root) != len(self.coco_annotations):
             raise ValueError(
                 "give one --coco-annotations for every --coco-root, got "
                 f"{len(self.coco_annotations)} and {len(self.coco_root)}"

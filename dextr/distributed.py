@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional as dist_functional
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -72,7 +71,7 @@ class World:
             return network
         synchronize_batch_norm(network)
         devices = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(network, device_ids=devices, broadcast_buffers=False)
+        return DistributedDataParallel(network, device_ids=devices)
 
 
 @contextmanager
@@ -100,6 +99,22 @@ def join(device: str | None = None) -> Iterator[World]:
         dist.destroy_process_group()
 
 
+class _SumOverProcesses(torch.autograd.Function):
+    """A sum that every process uses: its gradient is the sum of all their gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        total = tensor.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].clone()
+        dist.all_reduce(total)
+        return total
+
+
 class SyncedBatchNorm(HeadBatchNorm):
     """Batch norm over the values of all processes, exact for shares of any size, also none.
 
@@ -118,9 +133,9 @@ class SyncedBatchNorm(HeadBatchNorm):
         if count == 1:
             mean, var = self.running_mean, self.running_var
         else:
-            mean = dist_functional.all_reduce(values.sum(dim=(0, 2, 3))) / count
+            mean = _SumOverProcesses.apply(values.sum(dim=(0, 2, 3))) / count
             centred = values - mean[:, None, None]
-            var = dist_functional.all_reduce(centred.square().sum(dim=(0, 2, 3))) / count
+            var = _SumOverProcesses.apply(centred.square().sum(dim=(0, 2, 3))) / count
             self._move_statistics(mean.detach(), var.detach(), count)
         scale = self.weight * (var + self.eps).rsqrt()
         normalized = (values - mean[:, None, None]) * scale[:, None, None]

@@ -18,7 +18,7 @@ from dextr.batch import Batch
 from dextr.checkpoint import TrainState
 from dextr.config import OptimConfig
 from dextr.distributed import World
-from dextr.evaluation import Objects, Outcome, evaluate, rows_of_process, scores_in_order
+from dextr.evaluation import Objects, Outcome, evaluate, rows_of_process
 from dextr.losses import class_balanced_bce, class_counts
 from dextr.metrics import ObjectScore
 from dextr.predictor import Predictor
@@ -174,7 +174,8 @@ def validate(
         )
         for o in seen
     ]
-    return scores_in_order(world.gather(scores)), contact_sheet(tiles) if tiles else None
+    joined = sorted((s for part in world.gather(scores) for s in part), key=lambda s: s.row)
+    return joined, contact_sheet(tiles) if tiles else None
 
 
 def spread(count: int, limit: int) -> list[int]:

@@ -19,11 +19,12 @@ from dextr.distributed import World
 from dextr.engine import LossWatch, in_groups, train_step, validate
 from dextr.evaluation import Objects
 from dextr.interrupt import Stopped, StopRequest
-from dextr.metrics import Summary, summarize
+from dextr.metrics import ObjectScore, summarize
 from dextr.optim import learning_rate_factor, set_learning_rate
 from dextr.predictor import THRESHOLD, Predictor
 from dextr.protocol import EvaluationSettings
-from dextr.runlog import RunLog, write_json
+from dextr.report import as_json, table, write_text
+from dextr.runlog import RunLog
 from dextr.visualize import save_picture
 from dextr.weights import save_network
 
@@ -39,8 +40,9 @@ class Loader(Protocol):
 
 
 class Validation(Objects, Protocol):
-    """The validation objects, with the names of their categories."""
+    """The validation objects: a data set with a name and category names."""
 
+    name: str
     category_names: tuple[str, ...]
 
 
@@ -81,6 +83,7 @@ class Trainer:
         if run.compile:
             network = torch.compile(network)  # type: ignore[assignment]
         self.model = world.wrap(network)
+        self.settings = EvaluationSettings(thresholds=(THRESHOLD,), seed=run.seed)
         self.saved_at = time.monotonic()
 
     def fit(self) -> None:
@@ -179,20 +182,19 @@ class Trainer:
                 origin={"steps": self.state.step, "config": self.about["config"]},
             )
 
-    def evaluate(self, name: str, epoch: int) -> Summary | None:
-        """Score the network; write scores and pictures. None without validation objects."""
+    def evaluate(self, name: str, epoch: int) -> list[ObjectScore]:
+        """Score the network; log the numbers and save pictures. Without objects, no scores."""
         if self.validation is None:
-            return None
+            return []
         self.stop.at_rest = True
         if self.stop.made:
             raise Stopped
-        settings = EvaluationSettings(thresholds=(THRESHOLD,), seed=self.run.seed)
         # Averages have their own copy; either way train() comes back with the next epoch.
         predictor = Predictor(
             self.state.result, size=self.about["size"], relax=self.about["relax"], batch_size=8
         )
         scores, sheet = validate(
-            predictor, self.validation, settings, self.world, self.run.eval_limit
+            predictor, self.validation, self.settings, self.world, self.run.eval_limit
         )
         self.stop.at_rest = False
         summary = summarize(scores, self.validation.category_names)
@@ -207,12 +209,21 @@ class Trainer:
             self.log.picture("validation", self.state.step, sheet)
         if self.world.main:
             tqdm.write(f"{name}: mean IoU {100 * summary.mean_iou:.2f} of {summary.count} objects")
-        return summary
+        return scores
 
-    def finish(self) -> Summary | None:
+    def finish(self) -> None:
         """Write the weights and the final evaluation."""
         self.save_weights("weights.safetensors")
-        summary = self.evaluate("final", self.state.epoch)
-        if summary is not None and self.world.main:
-            write_json(self.folder / "evaluation.json", asdict(summary))
-        return summary
+        scores = self.evaluate("final", self.state.epoch)
+        if self.validation is None or not self.world.main:
+            return
+        summary = summarize(scores, self.validation.category_names)
+        text = as_json(
+            summary,
+            scores,
+            dataset={"name": self.validation.name, "objects": len(self.validation)},
+            weights={"name": str(self.folder / "weights.safetensors")},
+            settings=asdict(self.settings),
+        )
+        write_text(self.folder / "evaluation.json", text)
+        tqdm.write(table(summary))
