@@ -28,8 +28,7 @@ def find_file(name: str) -> Path:
     if name == registry.BUNDLED:
         return _bundled()
     if name in registry.PUBLISHED and registry.PUBLISHED[name].kind != DATA:
-        entry = registry.PUBLISHED[name]
-        return obtain(entry, registry.local_path(entry).parent)
+        return obtain(registry.PUBLISHED[name])
     if not Path(name).exists():
         names = [e.name for e in registry.PUBLISHED.values() if e.kind != DATA]
         offered = ", ".join([registry.BUNDLED, registry.UNTRAINED, *names])
@@ -42,14 +41,14 @@ def obtain(entry: Published, root: Path | None = None, mirror: str | None = None
 
     Args:
         entry: What.
-        root: Folder for the file; None is the entry's own.
+        root: Folder for the file; None is where it lies or belongs.
         mirror: Url of a folder that holds the file in the publisher's place.
 
     Raises:
         ValueError: It cannot be had, or is not what was published. A downloaded file that fails
             is removed, one that was there already is left.
     """
-    target = (root or entry.default_root()) / entry.file
+    target = root / entry.file if root else registry.local_path(entry)
     if not target.exists():
         cache_dir().mkdir(parents=True, exist_ok=True)
         with FileLock(cache_dir() / "download.lock"):
@@ -163,10 +162,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     for entry in [registry.lookup(name) for name in args.names]:
         if entry.kind == DATA:
-            print(f"{entry.name}: {obtain_data(entry, args.root, args.mirror)} is complete")
+            folder = obtain_data(entry, args.root, args.mirror)
+            root = args.root or entry.default_root()
+            print(f"{entry.name}: complete in {folder}; use it with {entry.option}{root}")
         else:
             path = obtain(entry, args.root, args.mirror)
-            print(f"{entry.name}: {path} is complete, {_digest(path, 'sha256')}")
+            print(f"{entry.name}: complete in {path}, {_digest(path, 'sha256')}")
+            print(f"  use it with {entry.option}{path}")
     return 0
 
 

@@ -53,20 +53,6 @@ def initialize(network: DextrNet, spec: str) -> str:
     return f"initial values from {spec}: {report}"
 
 
-def stride_for(spec: str) -> str:
-    """Return the `stride_on` a network with bottlenecks needs for these initial values.
-
-    >>> stride_for("imagenet"), stride_for("deeplab:FILE")
-    ('3x3', '1x1')
-    """
-    if spec.partition(":")[0] == "imagenet":
-        return "3x3"
-    if spec == "none" or spec.partition(":")[0] in ("deeplab", "deeplab-released"):
-        return "1x1"
-    description = read_state(find_file(spec)).description
-    return description.network.stride_on if description else "1x1"
-
-
 def _imagenet(network: DextrNet, file: str) -> LoadReport:
     if file:
         return load_imagenet(network, read_state(file).state)

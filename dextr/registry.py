@@ -30,6 +30,7 @@ class Published:
         licence: As said.
         score: What it is said to reach on PASCAL VOC 2012 val, with what is known against that.
         checksum: Such as "md5:0123..."; empty where none is known.
+        option: The option of the scripts that takes it.
         folder: What an archive holds and where it ends up, below the root.
         holds: Entries of that folder without which it is not whole.
     """
@@ -42,6 +43,7 @@ class Published:
     licence: str = "not stated"
     score: str = ""
     checksum: str = ""
+    option: str = "--weights "
     folder: str = ""
     holds: tuple[str, ...] = ()
 
@@ -95,6 +97,7 @@ PUBLISHED = {
             INITIAL,
             "DeepLab-v2 weights the paper's training starts from (--init deeplab)",
             f"{_ETHZ}/csergi/share/DEXTR/MS_DeepLab_resnet_trained_VOC.pth",
+            option="--init deeplab:",
         ),
         Published(
             "voc2012",
@@ -103,6 +106,7 @@ PUBLISHED = {
             "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar",
             size="about 2 GB",
             checksum="md5:6cd6e144f989b92b3379bac3b3de84fd",
+            option="--voc-root ",
             folder="VOCdevkit/VOC2012",
             holds=("JPEGImages", "SegmentationObject", "ImageSets/Segmentation/val.txt"),
         ),
@@ -114,6 +118,7 @@ PUBLISHED = {
             "semantic_contours/benchmark.tgz",
             size="about 1.4 GB",
             checksum="md5:82b4d87ceb2ed10f6038a1cba92111cb",
+            option="--sbd-root ",
             folder="benchmark_RELEASE",
             holds=("dataset/img", "dataset/inst", "dataset/train.txt", "dataset/val.txt"),
         ),
@@ -132,7 +137,7 @@ def bundled_path() -> Path:
 
 
 def local_path(entry: Published) -> Path:
-    """Return where a published weights file lies, or would be put: `models/` or the cache."""
+    """Return where a published file lies, or would be put: weights also lie in `models/`."""
     by_hand = bundled_path().parent / entry.file
     return by_hand if by_hand.exists() else entry.default_root() / entry.file
 
