@@ -1,0 +1,75 @@
+"""Prediction in the background, so that a window goes on answering."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dextr.predictor import Predictor
+from dextr.samples import Prediction
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of one prediction: the prediction, or the problem in words.
+
+    Attributes:
+        revision: The number it was asked with.
+        seconds: How long it took.
+    """
+
+    revision: int
+    seconds: float
+    prediction: Prediction | None = None
+    problem: str = ""
+
+
+class PredictionWorker:
+    """Runs one prediction at a time on one image, in its own thread.
+
+    Args:
+        predictor: What predicts.
+        image: (H, W, 3) uint8, RGB.
+    """
+
+    def __init__(self, predictor: Predictor, image: NDArray[np.uint8]) -> None:
+        self.predictor = predictor
+        self.image = image
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prediction")
+        self._running: Future[Answer] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is a prediction whose answer was not taken yet."""
+        return self._running is not None
+
+    def start(self, revision: int, points: list[tuple[float, float]]) -> None:
+        """Start a prediction for these points; only when not `busy`."""
+        if self._running is not None:
+            raise RuntimeError("the last answer was not taken yet")
+        self._running = self._executor.submit(self._predict, revision, list(points))
+
+    def take(self, wait: bool = False) -> Answer | None:
+        """Return the answer, once; None while there is none. `wait` stays until it is there."""
+        if self._running is None or not (wait or self._running.done()):
+            return None
+        running, self._running = self._running, None
+        return running.result()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._executor.shutdown()
+
+    def _predict(self, revision: int, points: list[tuple[float, float]]) -> Answer:
+        start = time.perf_counter()
+        try:
+            prediction = self.predictor.predict(self.image, points)
+        except ValueError as error:
+            return Answer(revision, time.perf_counter() - start, problem=str(error))
+        except Exception as error:  # out of memory, say: the window must live on
+            return Answer(revision, time.perf_counter() - start, problem=f"failed: {error!r}")
+        return Answer(revision, time.perf_counter() - start, prediction)
