@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from os import PathLike
 from pathlib import Path
@@ -36,7 +37,7 @@ class FolderInstances(LabelMapInstances):
         hint = "Put every image's mask under the image's name: images/a.jpg, masks/a.png"
         base = find_base(root, (".",), ("images", "masks"), "images and masks", hint).resolve()
         images, masks = _by_stem(base / "images"), _by_stem(base / "masks")
-        _check_masks(images, masks)
+        _check_masks(base, images, masks)
         self.image_space = str(base)
         self.binary = False
         ids = sorted(masks)
@@ -45,12 +46,12 @@ class FolderInstances(LabelMapInstances):
             base,
             "",
             ids,
-            [f"images/{images[name].name}" for name in ids],
-            [f"masks/{masks[name].name}" for name in ids],
+            [f"images/{images[name]}" for name in ids],
+            [f"masks/{masks[name]}" for name in ids],
         )
 
     def read_labels(self, image: int) -> NDArray[np.int32]:
-        labels = read_label_map(self.label_path(image))
+        labels = read_label_map(self.label_path(image)).astype(np.int32)
         void = VOID_LABEL if labels.max() <= VOID_LABEL else LARGEST_LABEL
         labels[labels == void] = 1 if self.binary else VOID
         return labels
@@ -83,32 +84,38 @@ class FolderInstances(LabelMapInstances):
             )
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
-    """Return the images in a folder by name without extension."""
+def _by_stem(folder: Path) -> dict[str, str]:
+    """Return the names of a folder's images by name without extension."""
     known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-    files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in known or path.name.startswith("."):
+    files: dict[str, str] = {}
+    for file in sorted(os.listdir(folder)):
+        stem, suffix = os.path.splitext(file)
+        if suffix.lower() not in known or file.startswith("."):
             continue
-        if path.stem in files:
-            raise ValueError(f"{files[path.stem]} and {path} have the same name: keep one of them")
-        files[path.stem] = path
+        if stem in files:
+            raise ValueError(
+                f"{folder}: {files[stem]} and {file} have the same name; keep one of them"
+            )
+        files[stem] = file
     if not files:
         raise ValueError(f"{folder}: no image in this folder")
     return files
 
 
-def _check_masks(images: dict[str, Path], masks: dict[str, Path]) -> None:
-    for name, path in masks.items():
+def _check_masks(base: Path, images: dict[str, str], masks: dict[str, str]) -> None:
+    for name, file in masks.items():
         if name not in images:
-            folder = next(iter(images.values())).parent
-            raise ValueError(f"{path}: no image of that name in {folder} (looked for {name}.*)")
-        if path.suffix.lower() in LOSSY:
-            raise ValueError(f"{path}: JPEG does not keep labels exact; save masks as PNG")
-    without = [path for name, path in images.items() if name not in masks]
+            raise ValueError(
+                f"{base / 'masks' / file}: no image of that name, {base / 'images' / name}.*"
+            )
+        if file.lower().endswith(LOSSY):
+            raise ValueError(
+                f"{base / 'masks' / file}: JPEG does not keep labels exact; save masks as PNG"
+            )
+    without = [file for name, file in images.items() if name not in masks]
     if without:
         warnings.warn(
             f"{len(without)} of {len(images)} images have no mask and are left out, such as "
-            f"{without[0]}",
+            f"{base / 'images' / without[0]}",
             stacklevel=3,
         )

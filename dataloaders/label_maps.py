@@ -76,7 +76,7 @@ class LabelMapInstances(Instances):
         return [self.label_path(image)]
 
     def find_objects(self, image: int) -> NDArray[np.int64]:
-        """Return (object_id, category, area) rows of an image; void is a row of its own."""
+        """Return (object_id, category, area) rows of an image; void may be a row too."""
         labels, areas = count_labels(self.read_labels(image))
         return np.column_stack([labels, np.full_like(labels, -1), areas])
 

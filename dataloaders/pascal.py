@@ -57,31 +57,30 @@ class PascalInstances(LabelMapInstances):
 
     def read_labels(self, image: int) -> NDArray[np.int32]:
         labels = read_label_map(self.label_path(image))
-        labels[labels == VOID_LABEL] = VOID
-        return labels
+        return np.where(labels == VOID_LABEL, VOID, labels.astype(np.int32))
 
     def find_objects(self, image: int) -> NDArray[np.int64]:
-        labels, classes = self.read_labels(image), read_label_map(self.class_path(image))
+        labels = read_label_map(self.label_path(image))
+        classes = read_label_map(self.class_path(image))
         if labels.shape != classes.shape:
             raise ValueError(
                 f"{self.label_path(image)} is {labels.shape[1]} x {labels.shape[0]} pixels, "
                 f"but {self.class_path(image)} is {classes.shape[1]} x {classes.shape[0]}"
             )
-        if max(labels.max(), classes.max()) > VOID_LABEL:
-            raise ValueError(f"{self.label_path(image)}: labels over 255 in an 8-bit data set")
-        counts = np.bincount(((labels - VOID) * 256 + classes).ravel(), minlength=256 * 256)
-        counts = counts.reshape(256, 256)
+        if labels.dtype != np.uint8 or classes.dtype != np.uint8:
+            raise ValueError(f"{self.label_path(image)}: expected 8-bit masks")
+        joint = np.left_shift(labels, 8, dtype=np.uint16) | classes
+        counts = np.bincount(joint.ravel(), minlength=256 * 256).reshape(256, 256)
         areas = counts.sum(axis=1)
-        found = np.flatnonzero(areas)
-        found = found[found != -VOID]
-        objects = counts[found, 1:VOID_LABEL]
-        classes_found = np.where(objects.any(axis=1), objects.argmax(axis=1) + 1, 0)
-        if classes_found.max(initial=0) > len(VOC_CATEGORIES):
+        found = np.flatnonzero(areas[1:VOID_LABEL]) + 1
+        by_class = counts[found, 1:VOID_LABEL]
+        category = np.where(by_class.any(axis=1), by_class.argmax(axis=1), -1)
+        if category.max(initial=-1) >= len(VOC_CATEGORIES):
             raise ValueError(
                 f"{self.class_path(image)}: expected classes 1..{len(VOC_CATEGORIES)}, "
-                f"got {classes_found.max()}"
+                f"got {category.max() + 1}"
             )
-        return np.column_stack([found + VOID, classes_found - 1, areas[found]])
+        return np.column_stack([found, category, areas[found]])
 
 
 def find_voc(root: str | PathLike[str]) -> Path:

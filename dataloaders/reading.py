@@ -36,7 +36,7 @@ class LastRead(Generic[T]):
         return LastRead, ()
 
 
-def read_label_map(path: str | PathLike[str]) -> NDArray[np.int32]:
+def read_label_map(path: str | PathLike[str]) -> NDArray[np.integer]:
     """Read the labels (H, W) of a mask file: palette indices, grey values, or 0 and 1 of 1 bit.
 
     Raises:
@@ -59,7 +59,7 @@ def read_label_map(path: str | PathLike[str]) -> NDArray[np.int32]:
             f"{path}: expected whole labels from 0 to {LARGEST_LABEL}, got "
             f"{labels.dtype} {labels.min():g}..{labels.max():g}"
         )
-    return labels.astype(np.int32)
+    return labels.astype(np.uint8) if labels.dtype == bool else labels
 
 
 def read_image_like(

@@ -1,0 +1,213 @@
+import re
+import warnings
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.objects import rows_of, slow_rows
+from support.trees import make_folder, write_grey, write_palette
+
+from dataloaders.folder import FolderInstances
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder to put images and masks into; a missing image is made up."""
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    return tmp_path
+
+
+def put(folder, name, labels, write=write_grey, suffix=".png"):
+    labels = np.asarray(labels)
+    Image.new("RGB", labels.shape[::-1], "gray").save(folder / "images" / f"{name}{suffix}")
+    write(folder / "masks" / f"{name}.png", labels)
+
+
+def test_index_is_what_counting_pixels_one_by_one_gives(tmp_path):
+    scenes = make_folder(tmp_path)
+    instances = FolderInstances(tmp_path)
+    assert rows_of(instances) == slow_rows([s.labels for s in scenes.values()])
+    for instance in instances:
+        scene = scenes[instance.image_id]
+        assert np.array_equal(instance.mask, scene.labels == instance.object_id)
+        assert np.array_equal(instance.void, scene.labels == 255)
+        assert np.array_equal(instance.image, scene.image)
+        assert instance.category == -1
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".TIF", ".bmp"])
+def test_binary_masks_hold_object_1(tmp_path, suffix):
+    scenes = make_folder(tmp_path, binary=True, suffix=suffix)
+    instances = FolderInstances(tmp_path)
+    assert [i.object_id for i in instances] == [1] * len(scenes)
+    for instance in instances:
+        assert np.array_equal(instance.mask, scenes[instance.image_id].shapes[0])
+        assert not instance.void.any()
+
+
+ZERO_ONE = np.array([[0, 1, 1], [0, 0, 1]], np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("labels", "objects", "void"),
+    [
+        (np.zeros((2, 3), np.uint8), {}, 0),
+        (ZERO_ONE, {1: 3}, 0),
+        (ZERO_ONE.astype(bool), {1: 3}, 0),
+        (ZERO_ONE * np.uint8(255), {1: 3}, 0),
+        (ZERO_ONE * np.uint16(65535), {1: 3}, 0),
+        (np.full((2, 3), 255, np.uint8), {1: 6}, 0),
+        (np.array([[0, 1, 254], [254, 255, 255]], np.uint8), {1: 1, 254: 2}, 2),
+        (np.array([[0, 1, 2], [2, 255, 255]], np.uint16), {1: 1, 2: 2}, 2),
+        (np.array([[0, 255, 256], [0, 900, 900]], np.uint16), {255: 1, 256: 1, 900: 2}, 0),
+        (np.array([[0, 255, 65535], [300, 300, 65535]], np.uint16), {255: 1, 300: 2}, 2),
+        (np.arange(400, dtype=np.uint16).reshape(20, 20), dict.fromkeys(range(1, 400), 1), 0),
+    ],
+)  # fmt: skip
+def test_what_a_mask_means(folder, labels, objects, void):
+    put(folder, "a", labels)
+    instances = FolderInstances(folder)
+    assert (
+        dict(zip(instances.index.object_id.tolist(), instances.index.area.tolist(), strict=True))
+        == objects
+    )
+    for row, instance in enumerate(instances):
+        assert instance.mask.sum() == instances.index.area[row]
+        assert instance.void.sum() == void
+        assert not (instance.mask & instance.void).any()
+
+
+def test_palette_indices_count_not_colours(folder):
+    put(folder, "a", [[0, 1, 1], [7, 7, 7]], lambda p, x: write_palette(p, x.astype(np.uint8)))
+    instances = FolderInstances(folder)
+    assert rows_of(instances) == [(0, 1, -1, 2), (0, 7, -1, 3)]
+    assert np.array_equal(instances[1].mask, [[0, 0, 0], [1, 1, 1]])
+
+
+def test_binary_and_numbered_masks_side_by_side(folder):
+    put(folder, "a", np.array([[0, 255]], np.uint8))
+    put(folder, "b", np.array([[1, 2]], np.uint8))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        instances = FolderInstances(folder)
+    assert rows_of(instances) == [(0, 1, -1, 1), (1, 1, -1, 1), (1, 2, -1, 1)]
+    assert np.array_equal(instances[0].mask, [[False, True]])
+
+
+def test_255_alone_is_void_where_other_masks_have_it_beside_objects(folder, own_cache):
+    put(folder, "a", np.array([[0, 255]], np.uint8))
+    put(folder, "b", np.array([[1, 255]], np.uint8))
+    for _ in ("built", "from the cache"):
+        with pytest.warns(UserWarning, match="a.png holds only 0 and 255"):
+            instances = FolderInstances(folder)
+        assert rows_of(instances) == [(1, 1, -1, 1)]
+        assert np.array_equal(instances[0].void, [[False, True]])
+
+
+def test_grey_masks_saved_as_colour_images_are_read(folder):
+    put(
+        folder,
+        "a",
+        ZERO_ONE * np.uint8(255),
+        lambda p, x: Image.fromarray(x).convert("RGB").save(p),
+    )
+    assert rows_of(FolderInstances(folder)) == [(0, 1, -1, 3)]
+
+
+def test_colour_masks_are_refused(folder):
+    colours = np.zeros((2, 3, 3), np.uint8)
+    colours[0, 0] = (255, 0, 0)
+    put(folder, "a", ZERO_ONE, lambda p, _: Image.fromarray(colours).save(p))
+    with pytest.raises(ValueError, match=r"a.png: expected a mask of one channel"):
+        FolderInstances(folder)
+
+
+def test_soft_masks_are_refused(folder):
+    soft = np.zeros((40, 40), np.uint8)
+    soft[10:30, 10:30] = 255
+    soft[9, 10:30] = np.arange(20, 240, 11)
+    put(folder, "a", soft)
+    with pytest.raises(ValueError, match=r"a.png: looks like a soft grey mask"):
+        FolderInstances(folder)
+
+
+@pytest.mark.parametrize(
+    "labels", [np.array([[0.0, 1.0]], np.float32), np.array([[-1, 1]], np.int32)]
+)
+def test_labels_that_are_not_numbers_of_objects(folder, labels):
+    Image.new("RGB", (2, 1)).save(folder / "images" / "a.png")
+    Image.fromarray(labels).save(folder / "masks" / "a.tif")
+    with pytest.raises(ValueError, match=r"a.tif: expected whole labels from 0 to 65535"):
+        FolderInstances(folder)
+
+
+def test_images_without_a_mask_are_left_out_aloud(folder):
+    put(folder, "a", ZERO_ONE)
+    Image.new("RGB", (3, 2)).save(folder / "images" / "b.png")
+    with pytest.warns(UserWarning, match="1 of 2 images have no mask.*b.png"):
+        assert len(FolderInstances(folder)) == 1
+
+
+def test_other_files_do_not_matter(folder):
+    put(folder, "a", ZERO_ONE)
+    (folder / "images" / "notes.txt").write_text("x")
+    (folder / "masks" / ".hidden.png").write_text("x")
+    assert len(FolderInstances(folder)) == 1
+
+
+def test_a_mask_without_an_image_is_named(folder):
+    put(folder, "a", ZERO_ONE)
+    write_grey(folder / "masks" / "b.png", ZERO_ONE)
+    with pytest.raises(ValueError, match=re.escape(str(folder / "masks" / "b.png"))):
+        FolderInstances(folder)
+
+
+def test_two_images_of_one_name_are_refused(folder):
+    put(folder, "a", ZERO_ONE)
+    Image.new("RGB", (3, 2)).save(folder / "images" / "a.jpg")
+    with pytest.raises(ValueError, match=r"a.jpg and a.png have the same name"):
+        FolderInstances(folder)
+
+
+def test_jpeg_masks_are_refused(folder):
+    Image.new("RGB", (3, 2)).save(folder / "images" / "a.png")
+    Image.new("L", (3, 2)).save(folder / "masks" / "a.JPG")
+    with pytest.raises(ValueError, match="JPEG does not keep labels"):
+        FolderInstances(folder)
+
+
+@pytest.mark.parametrize(("kind", "needed"), [("images", "masks"), ("masks", "images")])
+def test_an_incomplete_layout_is_explained(tmp_path, kind, needed):
+    (tmp_path / kind).mkdir()
+    with pytest.raises(ValueError, match=f"expected .*{needed}/"):
+        FolderInstances(tmp_path)
+
+
+def test_empty_folders_are_refused(folder):
+    with pytest.raises(ValueError, match="no image in this folder"):
+        FolderInstances(folder)
+
+
+@pytest.mark.parametrize("kind", ["images", "masks"])
+def test_a_cut_off_file_is_named(tmp_path, kind):
+    make_folder(tmp_path)
+    path = tmp_path / kind / "photo2.png"
+    path.write_bytes(path.read_bytes()[:90])
+    with pytest.raises(ValueError, match=re.escape(str(path))):
+        list(FolderInstances(tmp_path))
+
+
+def test_a_person_s_photo_taken_upright_fits_its_mask(folder):
+    put(folder, "a", ZERO_ONE)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (2, 3)).save(folder / "images" / "a.png", exif=exif)
+    assert FolderInstances(folder)[0].hw == (2, 3)
+
+
+def test_real_folders(real_data):
+    grabcut = FolderInstances(real_data / "grabcut")
+    assert len(grabcut) == 49
+    assert grabcut.index.object_id.tolist() == [1] * 49
+    assert sum(grabcut.read_mask(row)[1].any() for row in range(49)) > 40
