@@ -29,7 +29,7 @@ def find_file(name: str) -> Path:
         return _bundled()
     if name in registry.PUBLISHED and registry.PUBLISHED[name].kind != DATA:
         return obtain(registry.PUBLISHED[name])
-    if not Path(name).exists():
+    if not Path(name).is_file():
         names = [e.name for e in registry.PUBLISHED.values() if e.kind != DATA]
         offered = ", ".join([registry.BUNDLED, registry.UNTRAINED, *names])
         raise ValueError(f"no weights {name!r}: expected a file or one of {offered}")

@@ -142,8 +142,11 @@ def network_from(config: NetworkConfig, state: Mapping[str, Tensor]) -> DextrNet
     Raises:
         ValueError: They do not fit; the message names the entries.
     """
-    with torch.device("meta"):
-        network = DextrNet(config)
+    try:
+        with torch.device("meta"):
+            network = DextrNet(config)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"no network can be built from {config} ({error})") from None
     # On the meta device this only checks: a description that asks for more memory than its
     # tensors fill is refused before the memory is taken.
     load_strict(network, state)
