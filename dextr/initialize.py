@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pickle import UnpicklingError
+
 import torch
 import torchvision
 
@@ -9,11 +11,6 @@ from dextr.download import find_file
 from dextr.statefiles import read_state
 from networks import DextrNet, LoadReport, load_deeplab, load_imagenet, load_partial
 from networks.init import require_stride
-
-HELP = (
-    "imagenet (torchvision's), imagenet:FILE, deeplab[:FILE], deeplab-released[:FILE] (what the "
-    "released code did), FILE (own or published weights, or a part of them) or none (random)"
-)
 
 
 def initialize(network: DextrNet, spec: str) -> str:
@@ -58,7 +55,7 @@ def _imagenet(network: DextrNet, file: str) -> LoadReport:
         return load_imagenet(network, read_state(file).state)
     try:
         return load_imagenet(network)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
         weights = torchvision.models.get_model_weights(network.config.backbone)["IMAGENET1K_V1"]
         name = weights.url.rsplit("/", 1)[1]
         raise ValueError(

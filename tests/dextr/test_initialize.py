@@ -4,6 +4,7 @@ import os
 import re
 import urllib.error
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 import pytest
@@ -72,9 +73,10 @@ def test_imagenet_file(tmp_path, suffix):
     assert (network.conv1.weight[:, 3] == 0).all()
 
 
-def test_imagenet_without_a_connection_says_where_to_put_the_file(monkeypatch, tmp_path):
+@pytest.mark.parametrize("failure", [urllib.error.URLError, UnpicklingError, RuntimeError])
+def test_imagenet_that_cannot_be_had_says_where_to_put_the_file(monkeypatch, tmp_path, failure):
     def refuse(self, **options):
-        raise urllib.error.URLError("no route")
+        raise failure("no route")
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("torchvision.models._api.WeightsEnum.get_state_dict", refuse)
