@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+from io import BytesIO
 from os import PathLike
 from pathlib import Path
 
@@ -12,6 +15,8 @@ from dataloaders.label_maps import VOID, VOID_LABEL, LabelMapInstances, count_la
 from dataloaders.layout import find_base, read_split
 from dataloaders.pascal import VOC_CATEGORIES
 
+HEADER_BYTES = 128
+COMPRESSED = 15
 PLACES = (".", "dataset", "benchmark_RELEASE/dataset")
 
 
@@ -67,7 +72,9 @@ def read_truth(path: Path) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     from scipy.io import loadmat
 
     try:
-        truth = loadmat(path, variable_names=["GTinst"])["GTinst"][0, 0]
+        content = path.read_bytes()
+        check_compressed_parts(content)
+        truth = loadmat(BytesIO(content), variable_names=["GTinst"])["GTinst"][0, 0]
         labels = np.asarray(truth["Segmentation"]).astype(np.int32)
         classes = np.asarray(truth["Categories"]).astype(np.int64).ravel()
     except Exception as error:  # scipy raises nearly anything on a damaged file
@@ -79,3 +86,16 @@ def read_truth(path: Path) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     if len(classes) < VOID_LABEL:
         labels[labels == VOID_LABEL] = VOID
     return labels, classes
+
+
+def check_compressed_parts(content: bytes) -> None:
+    """Raise an error if a part of a MAT-file fails its checksum: scipy's reader would crash."""
+    if content[HEADER_BYTES - 2 : HEADER_BYTES] != b"IM":
+        raise ValueError("no MAT-file of version 5 or 7, little-endian")
+    position = HEADER_BYTES
+    while position < len(content):
+        kind, size = struct.unpack_from("<II", content, position)
+        position += 8
+        if kind == COMPRESSED:
+            zlib.decompress(content[position : position + size])
+        position += size
