@@ -103,8 +103,8 @@ class DextrNet(ResNet):
         return self.layer5(outputs if self.config.skips else outputs[-1])
 
     def forward(self, x: Tensor) -> Tensor:
-        logits = self.logits_on_grid(x)
-        return resize_bilinear(logits.float() if logits.dtype != x.dtype else logits, x.shape[2:])
+        logits = self.logits_on_grid(x).to(x.dtype)
+        return resize_bilinear(logits, (x.shape[2], x.shape[3]))
 
     def backbone_norms(self) -> Iterator[nn.BatchNorm2d]:
         """Yield the batch norms outside the head."""
