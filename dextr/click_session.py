@@ -111,13 +111,13 @@ class ClickSession:
 
     def receive(self, revision: int, prediction: Prediction, seconds: float) -> None:
         """Take the network's answer for the points of that revision, and the time it took."""
-        if revision == self.revision:
+        if self.waiting and revision == self.revision:
             self._answered = revision
             self._prediction, self._seconds, self._problem = prediction, seconds, ""
 
     def reject(self, revision: int, problem: str) -> None:
         """Take the reason why the points of that revision give no mask."""
-        if revision == self.revision:
+        if self.waiting and revision == self.revision:
             self._answered = revision
             self._prediction, self._problem = None, problem
 

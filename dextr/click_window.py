@@ -191,9 +191,9 @@ class ClickWindow:
         self.note.set_text(session.note)
         self.figure.canvas.draw_idle()
 
-    def poll(self) -> None:
-        """Take over the network's answer if it is there; the timer calls this."""
-        if self._hear():
+    def poll(self, wait: bool = False) -> None:
+        """Take over the network's answer if it is there, or wait for it; the timer calls this."""
+        if self._hear(wait):
             self._timer.stop()
             self.refresh()
 
@@ -201,7 +201,7 @@ class ClickWindow:
         if self.session.waiting and not self.worker.busy:
             self.worker.start(self.session.revision, self.session.points)
 
-    def _hear(self, wait: bool = False) -> bool:
+    def _hear(self, wait: bool) -> bool:
         answer = self.worker.take(wait)
         if answer is None:
             return False

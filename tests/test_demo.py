@@ -1,0 +1,191 @@
+"""demo.py as its user runs it: in a process of its own."""
+
+import importlib.util
+import os
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+DEMO = Path(__file__).parents[1] / "demo.py"
+
+
+def environment(**changes):
+    hidden = ("DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND", "DEXTR_DEBUG")
+    kept = {name: value for name, value in os.environ.items() if name not in hidden}
+    return {**kept, "OMP_NUM_THREADS": "1", **changes}
+
+
+def demo(*args, python=(), **changes):
+    command = [sys.executable, *python, DEMO, *map(str, args)]
+    return subprocess.run(
+        command, env=environment(**changes), capture_output=True, text=True, timeout=120
+    )
+
+
+def read(path):
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.jpg"
+    pixels = np.random.default_rng(0).integers(0, 256, (100, 150, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def test_example_without_display_or_gui_library(tmp_path):
+    output = tmp_path / "new" / "coffee.png"
+    done = demo(
+        "--output", output, "--weights", "untrained", "--threshold", "0", python=["-Ximporttime"]
+    )
+    assert done.returncode == 0, done.stderr
+    for module in ("matplotlib.pyplot", "matplotlib.backends.backend_agg", "tkinter"):
+        assert module not in done.stderr
+    assert "UNTRAINED WEIGHTS" in done.stdout
+    assert f"wrote {output} and {tmp_path}/new/coffee_overlay.png" in done.stdout
+    labels = read(output)
+    assert labels.shape == (400, 600)
+    assert set(np.unique(labels)) == {0, 1, 2}
+    assert read(tmp_path / "new" / "coffee_overlay.png").shape == (400, 600, 3)
+    # At threshold 0 a mask fills the box of its points.
+    y, x = np.nonzero(read(tmp_path / "new" / "coffee_object_002.png"))
+    assert (x.min(), x.max(), y.min(), y.max()) == (326, 424, 67, 326)
+
+
+def test_without_display_and_points_one_line_says_what_to_do(photo):
+    done = demo("--image", photo, "--weights", "untrained", MPLBACKEND="agg")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: cannot open a window: give --points and --output")
+
+
+@pytest.fixture(scope="module")
+def script():
+    return runpy.run_path(str(DEMO))
+
+
+def test_objects_of_an_own_photo(script, photo, tmp_path, capsys):
+    output = tmp_path / "mask.png"
+    args = ["--image", photo, "--output", output, "--weights", "untrained", "--device", "cpu"]
+    args += ["--points", "10,50 60,50 30,20 30,80", "--points", "100.5,50 140,50 120,20 120,80"]
+    assert script["main"]([*map(str, args), "--threshold", "0"]) == 0
+    labels = read(output)
+    assert labels.shape == (100, 150)
+    assert np.unique(labels[:, :70]).tolist() == [0, 1]
+    assert (tmp_path / "mask_object_002.png").exists()
+    assert "object 2: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--points", "1,2"], "--points needs --output"),
+        (["--points", "", "--output", "m.png"], "at least 4 points|x, y pairs"),
+        (["--points", "a,b c,d", "--output", "m.png"], "expected pairs of numbers"),
+        (["--points", "1,2 3,4,5 6,7 8,9", "--output", "m.png"], "points must be numbers"),
+        (["--points", "1,2 3,4 5,6 nan,9", "--output", "m.png"], "finite"),
+        (["--points", "1,2 3,4 5,6 7,100", "--output", "m.png"], "outside the image of 150 x 100"),
+        (["--points", "5,5 5,5 5,5 5,5", "--output", "m.png"], "all 4 points are"),
+        (["--points", "1,2 3,4 5,6 7,8", "--output", "m.jpg"], "ends in .png"),
+        (["--points", "1,2 3,4 5,6 7,8", "--output", "m.png", "--threshold", "2"], "0..1, got 2"),
+        (
+            ["--points", "1,2 3,4 5,6 7,8", "--output", "m.png", "--weights", "no"],
+            "no weights 'no'",
+        ),
+    ],
+)
+def test_mistakes_are_explained(script, photo, tmp_path, monkeypatch, args, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        script["main"](["--image", str(photo), *args])
+    assert list(tmp_path.iterdir()) == [photo]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no image"])
+def test_a_bad_image_is_named(script, tmp_path, content):
+    path = tmp_path / "photo.jpg"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"photo\.jpg"):
+        script["main"](["--image", str(path), "--output", "m.png", "--points", "1,2 3,4 5,6 7,8"])
+
+
+class Screen:
+    """A virtual X display and the window on it."""
+
+    def __init__(self, number):
+        self.display = f":{number}"
+
+    def xdotool(self, *args):
+        command = ["xdotool", *map(str, args)]
+        env = environment(DISPLAY=self.display)
+        return subprocess.run(
+            command, env=env, capture_output=True, text=True, timeout=60, check=True
+        ).stdout
+
+
+@pytest.fixture
+def screen():
+    if not shutil.which("Xvfb") or not shutil.which("xdotool"):
+        pytest.skip("needs Xvfb and xdotool")
+    if importlib.util.find_spec("_tkinter") is None:
+        pytest.skip("needs a Python with Tk")
+    reader, writer = os.pipe()
+    command = [
+        "Xvfb",
+        "-displayfd",
+        str(writer),
+        "-screen",
+        "0",
+        "1280x1024x24",
+        "-nolisten",
+        "tcp",
+    ]
+    server = subprocess.Popen(command, pass_fds=[writer], stderr=subprocess.DEVNULL)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        number = pipe.readline().strip()
+    yield Screen(number)
+    server.terminate()
+    server.wait()
+
+
+def test_real_clicks_in_a_real_window(screen, tmp_path):
+    output = tmp_path / "cup.png"
+    args = ["--weights", "untrained", "--threshold", "0.05"]
+    image = tmp_path / "white.png"
+    Image.new("RGB", (600, 400), "white").save(image)
+    process = subprocess.Popen(
+        [sys.executable, DEMO, "--image", image, "--output", output, *args],
+        env=environment(DISPLAY=screen.display, MPLBACKEND="TkAgg"),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        found = screen.xdotool("search", "--sync", "--onlyvisible", "--name", "DEXTR")
+        window = found.split()[-1]
+        geometry = screen.xdotool("getwindowgeometry", "--shell", window)
+        width = int(dict(line.split("=") for line in geometry.split())["WIDTH"])
+        # The figure is 10 x 8 inches; 0.96 of its width and 0.81 of its height are the image's.
+        scale = 0.96 * width / 600
+        left, top = 0.02 * width, 0.8 * width * (1 - 0.94 + 0.81 / 2) - scale * 200
+        for x, y in [(100, 200), (500, 210), (300, 50), (310, 350)]:
+            column, row = round(left + scale * (x + 0.5)), round(top + scale * (y + 0.5))
+            screen.xdotool("mousemove", "--window", window, column, row, "click", 1)
+        screen.xdotool("key", "--window", window, "q")
+        said, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    assert f"wrote {output}" in said
+    y, x = np.nonzero(read(output))
+    assert np.abs(np.array([x.min(), x.max(), y.min(), y.max()]) - [100, 500, 50, 350]).max() <= 2
