@@ -84,7 +84,7 @@ def jitter_colour(
 def compress_jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     """Return the image after JPEG compression at that quality, 1..100."""
     encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
 
 
 def paste_beside(
