@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -125,7 +126,7 @@ def decompress(counts: str | bytes) -> list[int]:
 
 def names_of_images(files: Sequence[str], image_ids: NDArray[np.int64]) -> list[str]:
     """Return names fit for file names: the files' without extension, or the ids if those clash."""
-    names = [str(PurePosixPath(file).with_suffix("")).replace("/", "_") for file in files]
+    names = [os.path.splitext(file)[0].replace("/", "_") for file in files]
     return names if len(set(names)) == len(names) else [str(number) for number in image_ids]
 
 

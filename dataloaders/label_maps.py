@@ -101,7 +101,7 @@ class LabelMapInstances(Instances):
         tables = [np.empty((0, 4), np.int64)]
         for image in tqdm(images, desc=f"index {self.name}", unit="mask", disable=None):
             found = self.find_objects(image)
-            tables.append(np.insert(found, 0, image, axis=1))
+            tables.append(np.column_stack([np.full(len(found), image), found]))
         return np.concatenate(tables)
 
 

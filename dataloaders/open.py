@@ -37,8 +37,8 @@ def open_dataset(
     Args:
         name: One of `DATASETS`.
         root: Its folder; not for shapes.
-        split: Which part; None is val (sbd: trainval, coco: val2017 or the one there is). Folders
-            and shapes have no parts.
+        split: Which part; None is val (sbd: trainval; coco: `instances.json` if it is there, else
+            val2017). Folders and shapes have no parts.
         annotations: For coco: the JSON file, where it is not at its place under `root`.
         categories: Names of the categories to keep; None keeps all.
         count: For shapes: number of objects.
