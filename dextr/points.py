@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import linear_sum_assignment
 
 from dextr.geometry import Box, CropWindow
 
@@ -112,11 +113,12 @@ def place_clicks(points: NDArray, window: CropWindow) -> NDArray[np.float64]:
     """Map clicks in the image to where training finds the same points on the resized mask.
 
     The resized mask repeats each pixel as a small block. Training's left-most point lies on the
-    block's left edge, the right-most on its right edge, and so on, so an extreme pixel goes to
-    the outer edge in its direction; in every other respect a click goes to its pixel's centre.
+    block's left edge, the right-most on its right edge, and so on, so the click that marks a side
+    goes to its pixel's outer edge in that direction; in every other respect a click goes to its
+    pixel's centre. Which click marks which side does not depend on their order.
 
     Args:
-        points: (N, 2), xy, in the image.
+        points: (N, 2), xy, in the image; at least 4.
         window: The window around these points.
 
     Returns:
@@ -127,6 +129,16 @@ def place_clicks(points: NDArray, window: CropWindow) -> NDArray[np.float64]:
     first = np.ceil(offset * window.scale)
     last = np.ceil((offset + 1) * window.scale) - 1
     placed = np.floor((first + last) / 2)
-    placed = np.where(pixels == pixels.max(axis=0), last, placed)
-    placed = np.where(pixels == pixels.min(axis=0), first, placed)
+    left, right, top, bottom = _marking_sides(pixels)
+    placed[left, 0], placed[right, 0] = first[left, 0], last[right, 0]
+    placed[top, 1], placed[bottom, 1] = first[top, 1], last[bottom, 1]
     return np.clip(placed, 0, window.size - 1)
+
+
+def _marking_sides(pixels: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return which point marks which side: four different ones, in all as extreme as can be."""
+    # Sorted, because a tie between points must not be decided by their order.
+    order = np.lexsort(pixels.T)
+    x, y = pixels[order].T
+    distance = np.stack([x - x.min(), x.max() - x, y - y.min(), y.max() - y])
+    return order[linear_sum_assignment(distance)[1]]

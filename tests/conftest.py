@@ -1,0 +1,42 @@
+"""What all tests share: the same examples every time, and scripts run as a user runs them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+ROOT = Path(__file__).parents[1]
+
+settings.register_profile("fixed", deadline=None, derandomize=True, database=None)
+settings.load_profile("fixed")
+
+
+@pytest.fixture
+def run_script(tmp_path):
+    """Return a function that runs a script of the repository as its own process.
+
+    It takes the script's name and arguments, and gives the finished process with its output.
+    Caches go to a folder of the test.
+    """
+
+    def call(script, *arguments, cwd=tmp_path, **environment):
+        variables = {
+            **os.environ,
+            "DEXTR_CACHE": str(tmp_path / "cache"),
+            "OMP_NUM_THREADS": "1",
+            "MPLBACKEND": "agg",
+            **environment,
+        }
+        return subprocess.run(
+            [sys.executable, str(ROOT / script), *map(str, arguments)],
+            cwd=cwd,
+            env=variables,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return call

@@ -1,0 +1,46 @@
+"""Records that check themselves."""
+
+import numpy as np
+import pytest
+
+from dextr.geometry import CropWindow
+from dextr.samples import Instance, Prediction
+
+FIELDS = {
+    "image": np.zeros((4, 5, 3), np.uint8),
+    "mask": np.ones((4, 5), bool),
+    "void": np.zeros((4, 5), bool),
+    "image_id": "photo",
+    "object_id": 7,
+}
+
+
+def test_an_instance_knows_its_size_and_name():
+    instance = Instance(**FIELDS)
+    assert instance.hw == (4, 5)
+    assert instance.name == "photo#7"
+    assert instance.category == -1
+
+
+@pytest.mark.parametrize(
+    ("field", "array"),
+    [
+        ("image", np.zeros((4, 5), np.uint8)),
+        ("image", np.zeros((4, 5, 4), np.uint8)),
+        ("image", np.zeros((4, 5, 3), np.float32)),
+        ("mask", np.zeros((5, 4), bool)),
+        ("mask", np.zeros((4, 5), np.uint8)),
+        ("void", np.zeros((4, 5, 1), bool)),
+        ("void", np.zeros((4, 5), int)),
+    ],
+)
+def test_arrays_that_do_not_fit_name_object_and_field(field, array):
+    with pytest.raises(ValueError, match=rf"photo#7: expected an? {field} .* got"):
+        Instance(**(FIELDS | {field: array}))
+
+
+@pytest.mark.parametrize(("threshold", "count"), [(0.0, 3), (0.5, 1), (0.8, 1), (1.0, 0)])
+def test_the_mask_exceeds_the_threshold(threshold, count):
+    window = CropWindow.around(np.ones((2, 2), bool), (2, 2))
+    prob = np.array([[0, 0.5], [0.25, 0.9]], np.float32)
+    assert Prediction(prob, threshold, np.zeros((4, 2)), window).mask.sum() == count
