@@ -49,7 +49,9 @@ GROUPS = {
 def parse(argv: Sequence[str] | None) -> dict[str, Any]:
     """Return the options given on the command line, and only those."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        usage="%(prog)s [options]",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--config", metavar="FILE", help="JSON file of options; flags win over it")
     parser.add_argument(
@@ -92,7 +94,7 @@ def new_state(options: dict[str, Any], world: World, fresh: bool) -> tuple[Train
         raise ValueError("--amp fp16 needs a GPU; use bf16 or off on the CPU")
     torch.manual_seed(run.seed)
     network = init_random(DextrNet(model.network()))
-    report = initialize(network, model.init) if fresh else "from a checkpoint"
+    report = initialize(network, model.init) if fresh else ""
     layout = torch.channels_last if run.channels_last else torch.contiguous_format
     network = network.to(world.device).to(memory_format=layout)
     network.freeze_statistics(model.batch_norm == "frozen")
@@ -108,6 +110,7 @@ def train(options: dict[str, Any], place: RunPlace, world: World, stop: StopRequ
     state, report = new_state(options, world, fresh=place.checkpoint is None)
     if place.checkpoint is not None:
         state.restore(place.checkpoint)
+        report = f"as saved after step {state.step}"
     values = flatten(options)
     if world.main:
         write_json(place.folder / "config.json", values)
@@ -143,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         try:
             train(choose_options(flags, place), place, world, stop)
-        except ValueError:
+        except (ValueError, OSError):
             place.discard_if_empty()
             raise
         except (Stopped, KeyboardInterrupt):

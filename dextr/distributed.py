@@ -130,26 +130,28 @@ class SyncedBatchNorm(HeadBatchNorm):
         values = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         count = torch.tensor(x.numel() // x.shape[1], dtype=torch.float64, device=x.device)
         dist.all_reduce(count)
-        if count == 1:
-            mean, var = self.running_mean, self.running_var
-        else:
-            mean = _SumOverProcesses.apply(values.sum(dim=(0, 2, 3))) / count
-            centred = values - mean[:, None, None]
-            var = _SumOverProcesses.apply(centred.square().sum(dim=(0, 2, 3))) / count
-            self._move_statistics(mean.detach(), var.detach(), count)
+        mean = _SumOverProcesses.apply(values.sum(dim=(0, 2, 3))) / count
+        centred = values - mean[:, None, None]
+        var = _SumOverProcesses.apply(centred.square().sum(dim=(0, 2, 3))) / count
+        # No `if`: it would wait for the GPU in every layer.
+        several = count > 1
+        self._move_statistics(mean.detach(), var.detach(), count, several)
+        mean = torch.where(several, mean, self.running_mean)
+        var = torch.where(several, var, self.running_var)
         scale = self.weight * (var + self.eps).rsqrt()
         normalized = (values - mean[:, None, None]) * scale[:, None, None]
         return (normalized + self.bias[:, None, None]).to(x.dtype)
 
-    def _move_statistics(self, mean: Tensor, var: Tensor, count: Tensor) -> None:
+    def _move_statistics(self, mean: Tensor, var: Tensor, count: Tensor, several: Tensor) -> None:
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.momentum is not None
-        unbiased = var * count / (count - 1)
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
-        self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
+        momentum = self.momentum * several.to(self.running_mean.dtype)
+        unbiased = var * count / (count - 1).clamp(min=1)
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
+        self.running_var.lerp_(unbiased.to(self.running_var.dtype), momentum)
         if self.num_batches_tracked is not None:
-            self.num_batches_tracked += 1
+            self.num_batches_tracked += several
 
 
 def synchronize_batch_norm(network: nn.Module) -> None:

@@ -82,11 +82,13 @@ def batch_loss(model: nn.Module, batch: Batch, config: OptimConfig, world: World
         logits = model(batch.inputs)
     void = batch.voids if config.void == "ignore" else None
     counts = batch_size = None
+    objects: Tensor | int = 1
     if world.size > 1:
         own = class_counts(batch.targets, void)
         sums = world.sum(torch.cat([own, own.new_tensor([len(batch)])]))
-        counts, batch_size = sums[:2], int(sums[2])
-    return class_balanced_bce(
+        # Dividing afterwards leaves the number of objects on the GPU.
+        counts, batch_size, objects = sums[:2], 1, sums[2]
+    loss = class_balanced_bce(
         logits.to(batch.targets.dtype),
         batch.targets,
         void,
@@ -94,6 +96,7 @@ def batch_loss(model: nn.Module, batch: Batch, config: OptimConfig, world: World
         counts=counts,
         batch_size=batch_size,
     )
+    return loss / objects
 
 
 class LossWatch:

@@ -68,4 +68,4 @@ def class_balanced_bce(
     target = positive.to(logits.dtype)
     total = F.binary_cross_entropy_with_logits(logits, target, weight, reduction="sum")
     total = total / (logits.shape[0] if batch_size is None else batch_size)
-    return total / logits[0].numel() if reduction == "mean" else total
+    return total / logits.shape[1:].numel() if reduction == "mean" else total

@@ -54,9 +54,9 @@ class RunPlace:
         if before.get("schedule") == "constant":
             free = free | {"epochs"}
         differing = [
-            f"--{name.replace('_', '-')} was {before.get(name)} and is {value}"
+            f"--{name.replace('_', '-')} was {before[name]} and is {value}"
             for name, value in options.items()
-            if name not in free and before.get(name) != value
+            if name not in free and name in before and before[name] != value
         ]
         if differing:
             raise ValueError(

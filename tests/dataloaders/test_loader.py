@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+import torch
+
+from dataloaders.loader import BatchLoader, collate
+from dataloaders.shapes import ShapesInstances
+from dataloaders.training_set import BatchPlan, TrainingSet
+from dataloaders.transforms import TrainTransform, TransformConfig
+from dextr.samples import Example
+
+
+def loader(workers=0, count=7, batch_size=3):
+    config = TransformConfig(size=32)
+    training_set = TrainingSet(ShapesInstances(count), TrainTransform(config), seed=3)
+    return BatchLoader(training_set, BatchPlan(count, batch_size, 3), workers, pin_memory=False)
+
+
+def test_no_examples_make_an_empty_batch():
+    batch = collate([], 32)
+    assert len(batch) == 0
+    assert batch.inputs.shape == (0, 4, 32, 32)
+    assert batch.targets.shape == batch.voids.shape == (0, 1, 32, 32)
+
+
+def test_examples_are_stacked():
+    target = np.arange(4).reshape(2, 2) % 2 == 0
+    inputs = np.arange(16, dtype=np.float32).reshape(4, 2, 2)
+    batch = collate(
+        [Example(inputs, target, ~target, "a"), Example(inputs, ~target, target, "b")], 2
+    )
+    assert batch.names == ["a", "b"]
+    assert torch.equal(batch.inputs[1], torch.from_numpy(inputs))
+    assert torch.equal(batch.targets[0, 0], torch.from_numpy(target).float())
+    assert torch.equal(batch.voids, 1 - batch.targets)
+
+
+def test_an_epoch_holds_every_object_once_and_can_begin_in_the_middle():
+    batches = list(loader().batches(1))
+    assert [len(b) for b in batches] == [3, 3, 1]
+    assert len({name for b in batches for name in b.names}) == 7
+    rest = list(loader().batches(1, start=2))
+    assert [b.names for b in rest] == [batches[2].names]
+    assert torch.equal(rest[0].inputs, batches[2].inputs)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_change_nothing(workers):
+    several, alone = loader(workers), loader()
+    for epoch in (0, 1):
+        for one, two in zip(several.batches(epoch), alone.batches(epoch), strict=True):
+            assert one.names == two.names
+            assert torch.equal(one.inputs, two.inputs)
+            assert torch.equal(one.targets, two.targets)

@@ -1,0 +1,64 @@
+"""What each of two processes does for tests/dextr/test_distributed.py; run by torchrun."""
+
+import sys
+from pathlib import Path
+
+import torch
+from support.tiny import part_of, plain_config, tiny_batch, tiny_state
+
+import train_pascal
+from dataloaders.shapes import ShapesInstances
+from dextr.distributed import World, join
+from dextr.engine import train_step, validate
+from dextr.predictor import Predictor
+from dextr.protocol import EvaluationSettings
+
+
+def one_step(sizes, world, **options):
+    """Loss and state after a step over batches of these sizes, split between the processes."""
+    config = plain_config(lr=1e-3, **options)
+    state = tiny_state(config)
+    model = world.wrap(state.network).train()
+    group = []
+    for seed, size in enumerate(sizes):
+        rows = torch.arange(size).tensor_split(world.size)[world.rank].tolist()
+        group.append(part_of(tiny_batch(size, seed), rows))
+    loss = world.sum(train_step(state, model, group, config, world))
+    gradients = {k: p.grad for k, p in state.network.named_parameters() if p.requires_grad}
+    return {"loss": loss, "gradients": gradients, "state": state.network.state_dict()}
+
+
+def scores(world):
+    predictor = Predictor(tiny_state(plain_config()).network.float(), size=32, batch_size=2)
+    found, _ = validate(predictor, ShapesInstances(7), EvaluationSettings(), world)
+    return [(s.row, s.intersection, s.union) for s in found]
+
+
+def main():
+    out = Path(sys.argv[1])
+    cases = {
+        "uneven": ([5], {}),
+        "void": ([5], {"void": "ignore"}),
+        "mean": ([3], {"loss_reduction": "mean"}),
+        "accumulated": ([4, 5], {}),
+        "one object": ([1], {}),
+        "clipped": ([5], {"clip_norm": 0.01}),
+    }
+    with join("cpu") as world:
+        alone = World(0, 1, world.device)
+        results = {
+            name: (one_step(sizes, world, **options), one_step(sizes, alone, **options))
+            for name, (sizes, options) in cases.items()
+        }
+        exchanged = {
+            "gathered": world.gather(world.rank),
+            "from main": world.from_main(world.rank),
+            "summed": world.sum(torch.tensor([1, world.rank])).tolist(),
+            "scores": (scores(world), scores(alone)),
+        }
+        torch.save({"steps": results, "exchanged": exchanged}, out / f"rank{world.rank}.pt")
+    return train_pascal.main(sys.argv[2:])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
