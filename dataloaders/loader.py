@@ -7,28 +7,11 @@ from functools import partial
 from typing import Any
 
 import cv2
-import numpy as np
-import torch
 from torch.utils.data import DataLoader, Sampler
 
-from dataloaders.training_set import BatchPlan, Key, TrainingSet
+from dataloaders.training_set import BatchPlan, Key, TrainingSet, collate
 from dextr.batch import Batch
 from dextr.interrupt import leave_signals_to_parent
-from dextr.samples import Example
-
-
-def collate(examples: list[Example], size: int) -> Batch:
-    """Stack examples; none make an empty batch of crops of `size`."""
-    if not examples:
-        return Batch.empty(size)
-    targets = np.stack([e.target for e in examples])[:, None]
-    voids = np.stack([e.void for e in examples])[:, None]
-    return Batch(
-        torch.from_numpy(np.stack([e.inputs for e in examples])),
-        torch.from_numpy(targets.astype(np.float32)),
-        torch.from_numpy(voids.astype(np.float32)),
-        [e.name for e in examples],
-    )
 
 
 class BatchLoader:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 from dataloaders.combine import CombinedInstances
 from dataloaders.instances import Instances, Subset
 from dataloaders.open import open_dataset
+from dataloaders.pascal import pascal_image_ids
 from dextr.config import SourceConfig
 
 
@@ -24,8 +27,14 @@ def open_sources(config: SourceConfig, seed: int) -> tuple[Instances, Instances 
     if config.voc_root:
         sources.append(open_dataset("pascal", config.voc_root, config.voc_split))
         validation = open_dataset("pascal", config.voc_root, "val")
-        held_out = [str(name) for name in validation.index.image_ids]
+        held_out = pascal_image_ids(config.voc_root, "val")
     if config.sbd_root:
+        if not config.voc_root:
+            warnings.warn(
+                "without --voc-root SBD's images of PASCAL VOC val are trained on as well: scores "
+                "on VOC val would mean nothing",
+                stacklevel=2,
+            )
         sources.append(open_dataset("sbd", config.sbd_root))
     files = config.coco_annotations or (None,) * len(config.coco_root)
     for root, file in zip(config.coco_root, files, strict=True):

@@ -12,7 +12,6 @@ from dataloaders.augment import Affine, paste_beside
 from dataloaders.instances import Instances
 from dataloaders.transforms import TrainTransform
 from dextr.batch import Batch
-from dextr.geometry import SIZE
 from dextr.samples import Example, Instance
 
 Key = tuple[int, int]
@@ -92,7 +91,7 @@ class BatchPlan:
             yield [(epoch, int(row)) for row in np.array_split(rows, self.world)[self.rank]]
 
 
-def collate(examples: Sequence[Example], size: int = SIZE) -> Batch:
+def collate(examples: Sequence[Example], size: int) -> Batch:
     """Stack examples into a batch; of none, a batch of no crops of side `size`."""
     if not examples:
         return Batch.empty(size)

@@ -76,9 +76,10 @@ class ModelConfig:
         choices=("auto", *STRIDE_ON),
     )
     init: str = option(
-        "imagenet",
-        "initial weights: imagenet, imagenet:FILE, deeplab:FILE, deeplab-released:FILE, "
-        "none (random) or FILE (own or published weights, also parts)",
+        "deeplab",
+        "initial weights: deeplab (downloaded) or deeplab:FILE, the same as deeplab-released, "
+        "imagenet (torchvision's) or imagenet:FILE, none (random), or a name or FILE (own or "
+        "published weights, also parts)",
         metavar="SPEC",
     )
     batch_norm: str = option(
@@ -161,7 +162,7 @@ class RunConfig:
     compile: bool = option(False, "compile the network", free=True)
     channels_last: bool = option(True, "keep tensors channels last, which is faster", free=True)
     eval_every: int = option(10, "epochs between evaluations; 0: only at the end", free=True)
-    eval_limit: int = option(0, "objects scored in each evaluation; 0: all", free=True)
+    eval_limit: int = option(0, "objects scored in each evaluation but the last; 0: all", free=True)
     snapshot_every: int = option(20, "epochs between checkpoints that are kept for good", free=True)
     save_minutes: float = option(
         15.0, "a checkpoint at least every so many minutes, besides one per epoch", free=True

@@ -99,7 +99,7 @@ class Trainer:
             number = state.epoch + 1
             if run.eval_every and number % run.eval_every == 0 and number < optim.epochs:
                 self.save()
-                self.evaluate(f"epoch-{number:04d}", number)
+                self.evaluate(f"epoch-{number:04d}", number, run.eval_limit)
             state.epoch, state.epoch_step = number, 0
             keep = bool(run.snapshot_every) and number % run.snapshot_every == 0
             self.save(keep=keep or number == optim.epochs)
@@ -182,7 +182,7 @@ class Trainer:
                 origin={"steps": self.state.step, "config": self.about["config"]},
             )
 
-    def evaluate(self, name: str, epoch: int) -> list[ObjectScore]:
+    def evaluate(self, name: str, epoch: int, limit: int = 0) -> list[ObjectScore]:
         """Score the network; log the numbers and save pictures. Without objects, no scores."""
         if self.validation is None:
             return []
@@ -193,9 +193,7 @@ class Trainer:
         predictor = Predictor(
             self.state.result, size=self.about["size"], relax=self.about["relax"], batch_size=8
         )
-        scores, sheet = validate(
-            predictor, self.validation, self.settings, self.world, self.run.eval_limit
-        )
+        scores, sheet = validate(predictor, self.validation, self.settings, self.world, limit)
         self.stop.at_rest = False
         summary = summarize(scores, self.validation.category_names)
         values: dict[str, Any] = {"epoch": epoch, "objects": summary.count}

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from dataloaders.loader import BatchLoader, collate
+from dataloaders.loader import BatchLoader
 from dataloaders.shapes import ShapesInstances
-from dataloaders.training_set import BatchPlan, TrainingSet
+from dataloaders.training_set import BatchPlan, TrainingSet, collate
 from dataloaders.transforms import TrainTransform, TransformConfig
 from dextr.samples import Example
 
