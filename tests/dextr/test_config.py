@@ -17,8 +17,8 @@ def test_every_option_exists_once_and_has_help():
 
 def test_defaults_are_the_papers_protocol():
     model, optim, run = ModelConfig(), OptimConfig(), RunConfig()
-    assert model.network() == NetworkConfig("resnet101", "psp", stride_on="3x3")
-    assert model.batch_norm == "batch"
+    assert model.network() == NetworkConfig("resnet101", "psp", stride_on="1x1")
+    assert (model.init, model.batch_norm) == ("deeplab", "batch")
     assert (optim.epochs, optim.batch_size, optim.momentum) == (100, 5, 0.9)
     assert (optim.lr, optim.lr * optim.head_lr_factor) == (1e-8, pytest.approx(1e-7))
     assert (optim.weight_decay, optim.schedule, optim.void) == (5e-4, "constant", "background")
