@@ -33,7 +33,7 @@ EXAMPLES = """examples:
   python eval.py --dataset pascal --root data --sweep --json result.json --page cases
   python eval.py --dataset folder --root photos --save-masks masks
   python eval.py --dataset folder --root photos --predictions masks
-  torchrun --nproc-per-node 4 eval.py --dataset coco --root images --annotations instances.json
+  torchrun --nproc-per-node 4 eval.py --dataset coco --root coco
 """
 
 
