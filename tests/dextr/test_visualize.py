@@ -83,6 +83,16 @@ def test_overlay_outlines_the_object_and_its_hole():
     assert not bright[30, 24:29].any()
 
 
+def test_the_outline_has_a_dark_rim_around_the_object():
+    mask = np.zeros((60, 80), bool)
+    mask[20:40, 30:50] = True
+    picture = overlay(np.full((60, 80, 3), 255, np.uint8), [mask])
+    touched = (picture != 255).any(axis=2)
+    y, x = np.nonzero(touched)
+    assert (x.min(), x.max(), y.min(), y.max()) == (28, 51, 18, 41)
+    assert (picture[30, [28, 51]] < 80).all()
+
+
 def test_outline_grows_with_the_image():
     def bright_pixels(size):
         mask = np.zeros((size, size), bool)
