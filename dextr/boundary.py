@@ -33,12 +33,12 @@ def boundary_f(pred: NDArray, gt: NDArray, tolerance: float = TOLERANCE) -> floa
     if np.shape(pred) != np.shape(gt):
         raise ValueError(f"expected masks of one shape, got {np.shape(pred)}, {np.shape(gt)}")
     ours, theirs = boundary(pred), boundary(gt)
-    n_ours, n_theirs = int(np.count_nonzero(ours)), int(np.count_nonzero(theirs))
+    n_ours, n_theirs = int(ours.sum()), int(theirs.sum())
     if not n_ours or not n_theirs:
         return float(n_ours == n_theirs)
     reach = math.ceil(tolerance * math.hypot(*np.shape(gt)))
-    precision = np.count_nonzero(_near(theirs, reach) & ours) / n_ours
-    recall = np.count_nonzero(_near(ours, reach) & theirs) / n_theirs
+    precision = int(ours[_near(theirs, reach)].sum()) / n_ours
+    recall = int(theirs[_near(ours, reach)].sum()) / n_theirs
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 

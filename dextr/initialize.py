@@ -5,7 +5,6 @@ from __future__ import annotations
 from pickle import UnpicklingError
 
 import torch
-import torchvision
 
 from dextr.download import find_file
 from dextr.statefiles import read_state
@@ -56,6 +55,8 @@ def _imagenet(network: DextrNet, file: str) -> LoadReport:
     try:
         return load_imagenet(network)
     except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+        import torchvision
+
         weights = torchvision.models.get_model_weights(network.config.backbone)["IMAGENET1K_V1"]
         name = weights.url.rsplit("/", 1)[1]
         raise ValueError(

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
-import torchvision
 from torch import Tensor, nn
 
 from networks.dextr_net import DextrNet
@@ -142,6 +141,8 @@ def load_imagenet(net: DextrNet, state: State | None = None) -> LoadReport:
     """
     require_stride(net, "3x3", "torchvision's ImageNet weights")
     if state is None:
+        import torchvision  # Late: it takes as long to import as all the rest.
+
         weights = torchvision.models.get_model_weights(net.config.backbone)["IMAGENET1K_V1"]
         state = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
     return load_partial(net, fold_normalization(published_names(state), net.config.in_channels))

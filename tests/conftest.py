@@ -1,12 +1,15 @@
 """What all tests share: the same examples every time, and scripts run as a user runs them."""
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from dextr import cli
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,5 +41,23 @@ def run_script(tmp_path):
             text=True,
             timeout=300,
         )
+
+    return call
+
+
+@pytest.fixture
+def run_here(tmp_path, monkeypatch, capsys):
+    """Return a function like `run_script`'s that runs the script in this process: much faster."""
+
+    def call(script, *arguments):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("DEXTR_CACHE", str(tmp_path / "cache"))
+        main = runpy.run_path(str(ROOT / script))["main"]
+        try:
+            code = cli.run(main, [str(argument) for argument in arguments])
+        except SystemExit as stop:
+            code = stop.code
+        shown = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, code, shown.out, shown.err)
 
     return call
