@@ -100,7 +100,7 @@ def _cases(
 ) -> Iterator[Case]:
     for score, outcome in zip(scores, outcomes_of([s.row for s in scores]), strict=True):
         category = category_names[score.category] if category_names and score.category >= 0 else ""
-        caption = f"{100 * score.iou:.1f} {score.name} {category} {score.area} px"
+        caption = f"IoU {100 * score.iou:.1f} {score.name} {category} {score.area} px"
         yield Case(draw_case(outcome), " ".join(caption.split()))
 
 

@@ -88,7 +88,7 @@ def network_judge(
             "batch_size": predictor.batch_size,
             "device": predictor.device.type,
         },
-        f"weights {loaded.name}, crop {predictor.size}, points in the {settings.points}{noise}, "
+        f"weights {loaded.name}, crop {predictor.size}, points on the {settings.points}{noise}, "
         f"protocol {settings.protocol}, threshold {settings.thresholds[0]:g}",
         {"name": loaded.name, "sha256": weights_hash(loaded.name), "trained": loaded.trained},
         predictor.batch_size,

@@ -63,7 +63,7 @@ def test_page(tmp_path, instances):
     ranked = sorted(scores, key=lambda s: s.iou)
     captions = [t for t in page.text if t.endswith(" px")]
     for caption, score in zip(captions, [*ranked[:2], ranked[-1], ranked[-2]], strict=True):
-        assert caption.startswith(f"{100 * score.iou:.1f} {score.name} ")
+        assert caption.startswith(f"IoU {100 * score.iou:.1f} {score.name} ")
     assert any("<cat> & dog" in caption for caption in captions)
 
 

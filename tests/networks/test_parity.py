@@ -18,7 +18,7 @@ STEPPED = [key.removeprefix("after_") for key in GOLDEN if key.startswith("after
 
 
 def made_value(name, shape):
-    """Return an entry's value as tests/golden/README.md says."""
+    """Return an entry's value: what the reference vectors were computed with."""
     r = np.random.default_rng([20180607, zlib.crc32(name.encode())])
     if name.endswith("num_batches_tracked"):
         return torch.zeros((), dtype=torch.int64)
