@@ -1,10 +1,11 @@
 """Entry points for torch.hub.
 
 >>> import torch
->>> predictor = torch.hub.load("OWNER/REPOSITORY", "dextr_resnet101")  # doctest: +SKIP
+>>> predictor = torch.hub.load(".", "dextr_resnet101", source="local")  # doctest: +SKIP
 >>> mask = predictor.predict(image, points).mask  # doctest: +SKIP
 
-Both give a `dextr.Predictor`, which takes images and points; the network is its `.network`.
+The first argument is the checkout's folder; a published repository is named OWNER/NAME, without
+`source`. Both entries give a `dextr.Predictor`, which takes images and points; the network is its `.network`.
 """
 
 from __future__ import annotations
