@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 Main = Callable[[Sequence[str] | None], int]
 
@@ -16,7 +18,9 @@ def run(main: Main, argv: Sequence[str] | None = None) -> int:
     `DEXTR_DEBUG=1` shows the traceback instead.
     """
     try:
-        return main(argv)
+        with warnings.catch_warnings():
+            warnings.showwarning = _on_one_line
+            return main(argv)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -28,6 +32,10 @@ def run(main: Main, argv: Sequence[str] | None = None) -> int:
             raise
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+def _on_one_line(message: Warning | str, *where: Any, **more: Any) -> None:
+    print(f"warning: {message}", file=sys.stderr)
 
 
 def natural(text: str) -> int:
