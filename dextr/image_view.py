@@ -31,6 +31,8 @@ class ImageView:
         self._artist = axes.imshow(picture[:1, :1], extent=whole)
         axes.autoscale(False)
         axes.set_axis_off()
+        # Otherwise a click before the first drawing would land beside its pixel.
+        axes.apply_aspect()
         axes.callbacks.connect("xlim_changed", lambda _: self._update())
         axes.callbacks.connect("ylim_changed", lambda _: self._update())
         self._update()

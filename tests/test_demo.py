@@ -140,16 +140,8 @@ def screen():
     if importlib.util.find_spec("_tkinter") is None:
         pytest.skip("needs a Python with Tk")
     reader, writer = os.pipe()
-    command = [
-        "Xvfb",
-        "-displayfd",
-        str(writer),
-        "-screen",
-        "0",
-        "1280x1024x24",
-        "-nolisten",
-        "tcp",
-    ]
+    # At 96 dpi matplotlib has no reason to enlarge the window after it has appeared.
+    command = f"Xvfb -screen 0 1280x1024x24 -dpi 96 -displayfd {writer}".split()
     server = subprocess.Popen(command, pass_fds=[writer], stderr=subprocess.DEVNULL)
     os.close(writer)
     with os.fdopen(reader) as pipe:
@@ -173,15 +165,11 @@ def test_real_clicks_in_a_real_window(screen, tmp_path):
     try:
         found = screen.xdotool("search", "--sync", "--onlyvisible", "--name", "DEXTR")
         window = found.split()[-1]
-        geometry = screen.xdotool("getwindowgeometry", "--shell", window)
-        width = int(dict(line.split("=") for line in geometry.split())["WIDTH"])
-        # The figure is 10 x 8 inches; 0.96 of its width and 0.81 of its height are the image's.
-        scale = 0.96 * width / 600
-        left, top = 0.02 * width, 0.8 * width * (1 - 0.94 + 0.81 / 2) - scale * 200
+        # The figure is 1000 x 800 pixels, the image 960 wide and its middle at (500, 372).
         for x, y in [(100, 200), (500, 210), (300, 50), (310, 350)]:
-            column, row = round(left + scale * (x + 0.5)), round(top + scale * (y + 0.5))
+            column, row = round(500 + 1.6 * (x - 299.5)), round(372 + 1.6 * (y - 199.5))
             screen.xdotool("mousemove", "--window", window, column, row, "click", 1)
-        screen.xdotool("key", "--window", window, "q")
+        screen.xdotool("keydown", "--window", window, "q")
         said, _ = process.communicate(timeout=60)
     finally:
         process.kill()

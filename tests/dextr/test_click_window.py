@@ -61,7 +61,6 @@ def photo():
 def window(photo, tmp_path):
     files = AnnotationFiles(tmp_path / "cup.png")
     window = ClickWindow(plt.figure(figsize=(6, 5)), StubPredictor(), photo, files, "cup $1 $2")
-    window.figure.canvas.draw()
     yield window
     window.worker.predictor.gate.set()
     window.worker.close()
@@ -208,7 +207,6 @@ def test_identical_points_show_why_and_do_no_harm(photo, tmp_path):
     predictor = Predictor(lambda x: torch.full((len(x), 1, 32, 32), 9.0), size=32, relax=5)
     files = AnnotationFiles(tmp_path / "cup.png")
     window = ClickWindow(plt.figure(), predictor, photo, files)
-    window.figure.canvas.draw()
     cut_out(window, [(10, 10)] * 4)
     assert "all 4 points are (10, 10)" in window.status.get_text()
     press(window, "n")
@@ -233,6 +231,12 @@ def test_the_threshold_is_seen_live_without_the_network(window, lower, higher):
     press(window, higher)
     assert (drawn(window)[0] == first).all()
     assert len(window.worker.predictor.calls) == 1
+
+
+def test_the_first_drawing_moves_no_point(window):
+    before = window.axes.transData.transform((10, 10))
+    window.figure.canvas.draw()
+    np.testing.assert_allclose(window.axes.transData.transform((10, 10)), before, atol=1e-6)
 
 
 def test_help_comes_and_goes(window):
