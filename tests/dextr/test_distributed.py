@@ -18,21 +18,24 @@ FLAGS = """
 """
 
 
-@pytest.fixture(scope="module")
-def two(tmp_path_factory):
-    """The folder that two processes filled."""
-    out = tmp_path_factory.mktemp("two")
+def torchrun(script, *arguments):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    script = str(ROOT / "tests" / "support" / "two_processes.py")
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     done = subprocess.run(
-        [*command, script, str(out), *FLAGS.split(), "--output-dir", str(out / "run")],
+        [*command, str(ROOT / script), *arguments],
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """The folder that two processes filled."""
+    out = tmp_path_factory.mktemp("two")
+    torchrun("tests/support/two_processes.py", str(out))
     return out
 
 
@@ -67,11 +70,13 @@ def test_two_processes_exchange(two):
         assert [row for row, *_ in shared] == list(range(7))
 
 
-def test_a_run_of_two_processes_leaves_one_log_and_one_result(two):
-    lines = [json.loads(x) for x in (two / "run" / "log.jsonl").read_text().splitlines()]
+def test_a_run_of_two_processes_leaves_one_log_and_one_result(tmp_path):
+    run = tmp_path / "run"
+    torchrun("train_pascal.py", *FLAGS.split(), "--output-dir", str(run))
+    lines = [json.loads(x) for x in (run / "log.jsonl").read_text().splitlines()]
     assert [x["step"] for x in lines if x["kind"] == "train"] == [1, 2, 3, 4]
-    assert json.loads((two / "run" / "evaluation.json").read_text())["summary"]["count"] == 3
-    assert (two / "run" / "weights.safetensors").exists()
+    assert json.loads((run / "evaluation.json").read_text())["summary"]["count"] == 3
+    assert (run / "weights.safetensors").exists()
 
 
 def test_one_process_needs_no_group():
