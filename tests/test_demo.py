@@ -153,7 +153,7 @@ def screen():
 
 def test_real_clicks_in_a_real_window(screen, tmp_path):
     output = tmp_path / "cup.png"
-    args = ["--weights", "untrained", "--threshold", "0.05"]
+    args = ["--weights", "untrained", "--threshold", "0"]
     image = tmp_path / "white.png"
     Image.new("RGB", (600, 400), "white").save(image)
     process = subprocess.Popen(
