@@ -1,0 +1,84 @@
+"""How the heat map's channel should start on ImageNet weights: short trainings, compared.
+
+Example:
+  python benchmarks/heat_channel.py --folder photos --init resnet18.pth --steps 120 --seeds 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+
+import torch
+from torch import Tensor
+
+from dataloaders.folder import FolderInstances
+from dataloaders.sources import split_by_image
+from dataloaders.training_set import BatchPlan, TrainingSet, collate
+from dataloaders.transforms import TrainTransform, TransformConfig
+from dextr.config import OptimConfig
+from dextr.evaluation import evaluate
+from dextr.initialize import initialize
+from dextr.losses import class_balanced_bce
+from dextr.metrics import summarize
+from dextr.optim import build_optimizer, learning_rate_factor, set_learning_rate
+from dextr.predictor import Predictor
+from dextr.protocol import EvaluationSettings
+from networks import DextrNet, build_network
+
+STARTS = {
+    "zero": lambda rgb: torch.zeros_like(rgb[:, :1]),
+    "copy of the last colour": lambda rgb: rgb[:, 2:],
+    "mean of the colours": lambda rgb: rgb.mean(dim=1, keepdim=True),
+}
+
+
+def train(net: DextrNet, data: TrainingSet, steps: int, seed: int, batch_size: int = 8) -> float:
+    """Train for some steps; returns the mean loss of the last quarter."""
+    config = OptimConfig(
+        optimizer="adamw", lr=3e-4, head_lr_factor=3, stem_lr_factor=0.017, schedule="cosine"
+    )
+    optimizer = build_optimizer(net.freeze_statistics().train(), config)
+    losses = []
+    for step, keys in zip(range(steps), BatchPlan(len(data), batch_size, seed).batches(0)):
+        set_learning_rate(optimizer, learning_rate_factor(step, steps, config))
+        batch = collate([data[key] for key in keys], data.transform.config.size)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits: Tensor = net(batch.inputs)
+        loss = class_balanced_bce(logits.float(), batch.targets, reduction="mean")
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return statistics.mean(losses[-steps // 4 :])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--folder", required=True, help="images/ and masks/")
+    parser.add_argument("--init", default="imagenet", help="imagenet or imagenet:FILE")
+    parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--seeds", type=int, default=2)
+    args = parser.parse_args()
+
+    training, kept_out = split_by_image(FolderInstances(args.folder), 0.02, seed=0)
+    transform = TrainTransform(TransformConfig(size=192, pert=2))
+    for seed in range(args.seeds):
+        for name, start in STARTS.items():
+            torch.manual_seed(seed)
+            net = build_network("resnet18", stages=3, head_width=64, output_stride=16, skips=2)
+            initialize(net, args.init)
+            with torch.no_grad():
+                net.conv1.weight[:, 3:] = start(net.conv1.weight[:, :3])
+            loss = train(net, TrainingSet(training, transform, seed), args.steps, seed)
+            settings = EvaluationSettings(thresholds=(0.5,))
+            predictor = Predictor(net, size=192)
+            scores = evaluate(predictor, kept_out, settings, range(0, len(kept_out), 2), False)
+            iou = summarize(scores).mean_iou
+            print(f"seed {seed}  {name:24} loss {loss:.4f}  mean IoU {100 * iou:.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
