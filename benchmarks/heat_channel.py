@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -40,7 +41,8 @@ def train(net: DextrNet, data: TrainingSet, steps: int, seed: int, batch_size: i
     )
     optimizer = build_optimizer(net.freeze_statistics().train(), config)
     losses = []
-    for step, keys in zip(range(steps), BatchPlan(len(data), batch_size, seed).batches(0)):
+    batches = BatchPlan(len(data), batch_size, seed).batches(epoch=0)
+    for step, keys in enumerate(islice(batches, steps)):
         set_learning_rate(optimizer, learning_rate_factor(step, steps, config))
         batch = collate([data[key] for key in keys], data.transform.config.size)
         with torch.autocast("cpu", torch.bfloat16):
