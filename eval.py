@@ -165,7 +165,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     data = parser.add_argument_group("data")
     add = data.add_argument
-    add("--dataset", choices=DATASETS, help="kind of data set (default: shapes, synthetic)")
+    add(
+        "--dataset",
+        choices=DATASETS,
+        help="kind of data set (default: shapes, synthetic); run: what a training run kept out",
+    )
     add("--root", metavar="DIR", help="the data set's folder")
     add("--split", metavar="NAME", help="part of it (default: the one for validation)")
     add("--annotations", metavar="FILE", help="coco: the instances file, if not below --root")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import fields
+from os import PathLike
+from pathlib import Path
 
 import numpy as np
 
@@ -11,6 +14,7 @@ from dataloaders.instances import Instances, Subset
 from dataloaders.open import open_dataset
 from dataloaders.pascal import pascal_image_ids
 from dextr.config import SourceConfig
+from dextr.options import build, read_json
 
 
 def open_sources(config: SourceConfig, seed: int) -> tuple[Instances, Instances | None]:
@@ -49,6 +53,25 @@ def open_sources(config: SourceConfig, seed: int) -> tuple[Instances, Instances 
         training, kept_out = split_by_image(training, config.val_fraction, seed)
         validation = validation or kept_out
     return training, validation
+
+
+def open_kept_out(run: str | PathLike[str]) -> Instances:
+    """Return the objects that a training run validates on, from the run's folder.
+
+    Raises:
+        ValueError: It is no run's folder, or the run kept nothing out.
+    """
+    file = Path(run) / "config.json"
+    if not file.is_file():
+        raise ValueError(f"{run}: expected a run's folder with config.json")
+    values = read_json(file)
+    names = {spec.name for spec in fields(SourceConfig)}
+    chosen = {name: value for name, value in values.items() if name in names}
+    config = build({"sources": SourceConfig}, chosen, str(file))["sources"]
+    validation = open_sources(config, int(values.get("seed", 0)))[1]
+    if validation is None:
+        raise ValueError(f"{run}: the run has no validation objects (--val-fraction keeps some)")
+    return validation
 
 
 def _combine(sources: list[Instances], held_out: list[str]) -> Instances:
