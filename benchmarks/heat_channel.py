@@ -34,10 +34,12 @@ STARTS = {
 }
 
 
-def train(net: DextrNet, data: TrainingSet, steps: int, seed: int, batch_size: int = 8) -> float:
+def train(
+    net: DextrNet, data: TrainingSet, steps: int, seed: int, stem: float, batch_size: int = 8
+) -> float:
     """Train for some steps; returns the mean loss of the last quarter."""
     config = OptimConfig(
-        optimizer="adamw", lr=3e-4, head_lr_factor=3, stem_lr_factor=0.017, schedule="cosine"
+        optimizer="adamw", lr=3e-4, head_lr_factor=3, stem_lr_factor=stem, schedule="cosine"
     )
     optimizer = build_optimizer(net.freeze_statistics().train(), config)
     losses = []
@@ -63,6 +65,7 @@ def main() -> None:
     parser.add_argument("--init", default="imagenet", help="imagenet or imagenet:FILE")
     parser.add_argument("--steps", type=int, default=120)
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--stem-lr-factor", type=float, default=0.017)
     args = parser.parse_args()
 
     training, kept_out = split_by_image(FolderInstances(args.folder), 0.02, seed=0)
@@ -74,7 +77,8 @@ def main() -> None:
             initialize(net, args.init)
             with torch.no_grad():
                 net.conv1.weight[:, 3:] = start(net.conv1.weight[:, :3])
-            loss = train(net, TrainingSet(training, transform, seed), args.steps, seed)
+            data = TrainingSet(training, transform, seed)
+            loss = train(net, data, args.steps, seed, args.stem_lr_factor)
             settings = EvaluationSettings(thresholds=(0.5,))
             predictor = Predictor(net, size=192)
             scores = evaluate(predictor, kept_out, settings, range(0, len(kept_out), 2), False)

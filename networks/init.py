@@ -128,8 +128,8 @@ def load_imagenet(net: DextrNet, state: State | None = None) -> LoadReport:
 
     Mean and standard deviation are folded into the first convolution and the batch norm behind
     it, which is exact wherever the 7x7 window lies inside the image (outside, torchvision pads
-    with the mean colour and DEXTR with black). The heat map's channel starts at zero: see
-    docs/initialisation.md for the comparison.
+    with the mean colour and DEXTR with black). The heat map's channel starts as a copy of the
+    last colour's: docs/initialisation.md has the comparison.
 
     Args:
         net: The network, built with `stride_on="3x3"` if it has bottlenecks.
@@ -145,7 +145,7 @@ def load_imagenet(net: DextrNet, state: State | None = None) -> LoadReport:
 
         weights = torchvision.models.get_model_weights(net.config.backbone)["IMAGENET1K_V1"]
         state = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
-    return load_partial(net, fold_normalization(published_names(state), net.config.in_channels))
+    return load_partial(net, fold_normalization(published_names(state)))
 
 
 def require_stride(net: DextrNet, stride_on: str, what: str) -> None:
@@ -161,7 +161,7 @@ def require_stride(net: DextrNet, stride_on: str, what: str) -> None:
         )
 
 
-def fold_normalization(state: State, in_channels: int) -> dict[str, Tensor]:
+def fold_normalization(state: State) -> dict[str, Tensor]:
     """Return the state with (x / 255 - mean) / std moved into `conv1` and `bn1.running_mean`.
 
     Raises:
@@ -177,9 +177,7 @@ def fold_normalization(state: State, in_channels: int) -> dict[str, Tensor]:
     mean = torch.tensor(IMAGENET_MEAN, dtype=weight.dtype)[:, None, None]
     std = torch.tensor(IMAGENET_STD, dtype=weight.dtype)[:, None, None]
     shift = (weight * (mean / std)).sum(dim=(1, 2, 3))
-    rgb = weight / (255 * std)
-    extra = rgb.new_zeros(rgb.shape[0], max(in_channels - 3, 0), *rgb.shape[2:])
-    folded["conv1.weight"] = torch.cat([rgb, extra], dim=1)
+    folded["conv1.weight"] = weight / (255 * std)
     folded["bn1.running_mean"] = folded["bn1.running_mean"] + shift
     return folded
 
