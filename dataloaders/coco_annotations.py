@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dataloaders.index_cache import Arrays
-
-COORDINATE_LIMIT = 100_000  # pycocotools walks every pixel of an edge, whatever its length
+from dextr.formats import encode_segmentation
 
 
 def pack_annotations(path: Path) -> Arrays:
@@ -69,72 +68,10 @@ def pack_annotations(path: Path) -> Arrays:
     }
 
 
-def encode_segmentation(segmentation: Any, hw: tuple[int, int]) -> tuple[int, bytes]:
-    """Return the area and the compressed run lengths of polygons or run lengths.
-
-    Args:
-        segmentation: COCO's field: a list of flat x, y lists, or `counts` with `size`; None or
-            empty is an object without pixels.
-        hw: Height and width of the image.
-
-    Raises:
-        ValueError: It is neither, or does not fit the image.
-    """
-    from pycocotools import mask as coco_mask
-
-    if not segmentation:
-        return 0, b""
-    if isinstance(segmentation, dict):
-        height, width = (int(n) for n in segmentation["size"])
-        counts = segmentation["counts"]
-        runs = counts if isinstance(counts, list) else decompress(counts)
-        if (height, width) != hw or sum(runs) != height * width or min(runs, default=0) < 0:
-            raise ValueError(
-                f"run lengths of {width} x {height} that cover {sum(runs)} pixels do not fit "
-                f"the image of {hw[1]} x {hw[0]}"
-            )
-        rle = coco_mask.frPyObjects({"size": [height, width], "counts": runs}, height, width)
-    else:
-        polygons = [_polygon(outline) for outline in segmentation if len(outline) >= 6]
-        if not polygons:
-            return 0, b""
-        rle = coco_mask.merge(coco_mask.frPyObjects(polygons, *hw))
-    return int(coco_mask.area(rle)), rle["counts"]
-
-
-def decompress(counts: str | bytes) -> list[int]:
-    """Return the run lengths in COCO's compressed string.
-
-    Six bits a character: five of a number, lowest first, and whether it goes on. From the fourth
-    number on, each is the difference to the last but one.
-
-    >>> decompress("53l2")
-    [5, 3, 92]
-    """
-    runs: list[int] = []
-    value = shift = 0
-    for byte in counts.encode() if isinstance(counts, str) else counts:
-        bits = byte - 48
-        value |= (bits & 31) << shift
-        shift += 5
-        if not bits & 32:
-            value -= (bits & 16) << (shift - 4)
-            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-            value = shift = 0
-    return runs
-
-
 def names_of_images(files: Sequence[str], image_ids: NDArray[np.int64]) -> list[str]:
     """Return names fit for file names: the files' without extension, or the ids if those clash."""
     names = [os.path.splitext(file)[0].replace("/", "_") for file in files]
     return names if len(set(names)) == len(names) else [str(number) for number in image_ids]
-
-
-def _polygon(outline: Any) -> list[float]:
-    values = np.asarray(outline, np.float64)
-    if values.ndim != 1 or values.size % 2 or not (np.abs(values) < COORDINATE_LIMIT).all():
-        raise ValueError("expected polygons as flat lists x, y, x, y, ... of finite numbers")
-    return values.tolist()
 
 
 def _load(path: Path) -> dict[str, Any]:
