@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -22,15 +23,27 @@ from dextr.mask_folder import MaskFolder, labels_of
 from dextr.metrics import ObjectScore, summarize
 from dextr.predictor import THRESHOLD, Predictor
 from dextr.protocol import POINTS, PROTOCOLS, EvaluationSettings
-from dextr.report import as_json, table, write_text
+from dextr.refinement import EXTREMES, refine, summarize_refinement
+from dextr.report import as_json, draw_curve, refinement_table, table, write_text
 from dextr.weights import load_network
 
 SWEEP = tuple(k / 20 for k in range(1, 20))
-NETWORK_OPTIONS = ("weights", "points", "click_noise", "seed", "protocol", "size", "relax")
+NETWORK_OPTIONS = (
+    "weights",
+    "points",
+    "click_noise",
+    "seed",
+    "protocol",
+    "size",
+    "relax",
+    "clicks",
+)
+CURVE = "clicks.png"
 EXAMPLES = """examples:
   python eval.py                                             # synthetic objects, bundled network
   python eval.py --dataset pascal --root data --weights pascal-sbd
   python eval.py --dataset pascal --root data --sweep --json result.json --page cases
+  python eval.py --dataset pascal --root data --clicks 8 --page clicks
   python eval.py --dataset folder --root photos --save-masks masks
   python eval.py --dataset folder --root photos --predictions masks
   torchrun --nproc-per-node 4 eval.py --dataset coco --root coco
@@ -53,10 +66,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             if args.dataset == "coco":
                 detections.append(detection_of(outcome))
 
-        scores = judge.score(rows, world, visit)
+        if args.clicks:
+            rounds = refine(judge, rows, world, args.clicks, visit)
+        else:
+            rounds = [judge.score(rows, world, visit)]
         found = [detection for part in world.gather(detections) for detection in part]
         if world.main:
-            report(args, instances, judge, scores, found)
+            report(args, instances, judge, rounds, found)
             if folder:
                 draw_label_maps(folder, instances, rows)
     return 0
@@ -116,14 +132,18 @@ def report(
     args: argparse.Namespace,
     instances: Instances,
     judge: Judge,
-    scores: list[ObjectScore],
+    rounds: list[list[ObjectScore]],
     detections: list[Detection],
 ) -> None:
     """Print the numbers and write what was asked for."""
+    scores = rounds[0]
     summary = summarize(scores, instances.category_names)
     precision = average_precision(detections) if detections else None
     title = f"{instances.name}: {len(scores)} of {len(instances)} objects, {judge.title}"
     numbers = table(summary, precision)
+    refinement = summarize_refinement(rounds) if len(rounds) > 1 else None
+    if refinement:
+        numbers += "\n\n" + refinement_table(refinement)
     print(f"{title}\n\n{numbers}")
     if args.json:
         names = list(instances.category_names)
@@ -135,11 +155,21 @@ def report(
             weights=judge.weights,
             settings=judge.settings,
             average_precision=precision,
+            refinement=refinement,
         )
         write_text(args.json, text)
     if args.page:
+        if refinement:
+            draw_curve(Path(args.page) / CURVE, refinement, instances.name)
         page = write_page(
-            args.page, title, numbers, scores, judge.outcomes, instances.category_names, args.cases
+            args.page,
+            title,
+            numbers,
+            scores,
+            judge.outcomes,
+            instances.category_names,
+            args.cases,
+            [CURVE] if refinement else [],
         )
         print(f"\nworst and best cases: {page}")
 
@@ -195,6 +225,14 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         type=natural,
         help="with --points image: each click is off by up to so many pixels in x and y",
     )
+    add(
+        "--clicks",
+        metavar="N",
+        type=positive,
+        help="refine: after the extreme points an annotator clicks the outline's pixel nearest to "
+        "the largest error, up to N points in all; the curve goes to --page. All other numbers, "
+        "masks and cases are those after the four extreme points",
+    )
     add("--seed", type=natural, help="chooses among equally extreme pixels, and the noise (0)")
     add(
         "--protocol",
@@ -245,6 +283,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if args.predictions and given:
         flags = ", ".join("--" + name.replace("_", "-") for name in given)
         parser.error(f"{flags}: not with --predictions, where no network runs")
+    if args.clicks is not None and args.clicks <= EXTREMES:
+        parser.error(
+            f"--clicks: expected more than the {EXTREMES} extreme points, got {args.clicks}"
+        )
     return args
 
 

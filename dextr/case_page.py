@@ -24,7 +24,8 @@ STYLE = """
 body { font: 15px/1.4 sans-serif; margin: 2em; color: #222 }
 section { display: flex; flex-wrap: wrap; gap: 1em }
 figure { margin: 0; width: 300px }
-img { max-width: 100%; max-height: 300px; image-rendering: pixelated }
+img { max-width: 100% }
+figure img { max-height: 300px; image-rendering: pixelated }
 pre { background: #f4f4f4; padding: 1em; overflow: auto }
 """
 
@@ -45,6 +46,7 @@ def write_page(
     outcomes_of: Callable[[list[int]], Iterable[Outcome]],
     category_names: Sequence[str] = (),
     cases: int = CASES,
+    pictures: Sequence[str] = (),
 ) -> Path:
     """Write `index.html`, its pictures, and the same as two sheets, `worst.png` and `best.png`.
 
@@ -56,6 +58,7 @@ def write_page(
         outcomes_of: Gives the outcomes of some rows again, in their order.
         category_names: Names by category index.
         cases: Number of cases of either kind.
+        pictures: Files in the folder that are shown below the table.
 
     Returns:
         The page's path.
@@ -77,7 +80,8 @@ def write_page(
         f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
         f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n"
         f"<h1>{html.escape(title)}</h1>\n<pre>{html.escape(table)}</pre>\n"
-        "<p>Filled: the prediction. Green line: the truth. Dots: the points given.</p>\n"
+        + "".join(f'<p><img src="{file}" alt="{file}"></p>\n' for file in pictures)
+        + "<p>Filled: the prediction. Green line: the truth. Dots: the points given.</p>\n"
         + "\n".join(parts)
         + "\n</html>\n"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
@@ -103,11 +103,18 @@ def segment(
     settings: EvaluationSettings,
     rows: Iterable[int],
     workers: int = 0,
+    extra: Mapping[int, NDArray] | None = None,
 ) -> Iterator[Outcome]:
-    """Yield what the network makes of each object, in order; see `evaluate`."""
+    """Yield what the network makes of each object, in order; see `evaluate`.
+
+    `extra` holds by row, (K, 2), xy, in the image, what is clicked after the extreme points.
+    """
+    further = extra or {}
 
     def prepare(row: int) -> tuple[Prompt, NDArray[np.float32]]:
-        prompt = prompt_for(row, instances[row], settings, predictor.relax, predictor.size)
+        prompt = prompt_for(
+            row, instances[row], settings, predictor.relax, predictor.size, further.get(row, ())
+        )
         return prompt, encode(prompt.instance.image, prompt.window, prompt.points)
 
     def judge(pair: tuple[Prompt, NDArray[np.float32]]) -> Outcome:
@@ -115,8 +122,7 @@ def segment(
         prob: NDArray = decode(logits, prompt.window)
         if settings.protocol == "released":
             prob = stretched(prob)
-        points = prompt.window.to_image(prompt.points)
-        return outcome_of(prompt.row, prompt.instance, prob, points, settings)
+        return outcome_of(prompt.row, prompt.instance, prob, prompt.clicks, settings)
 
     def through_network(
         prepared: Iterator[tuple[Prompt, NDArray[np.float32]]],

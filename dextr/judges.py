@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from os import PathLike
-from typing import Any
+from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
@@ -28,6 +28,18 @@ from dextr.registry import UNTRAINED
 from dextr.weights import LoadedNetwork
 
 
+class OutcomesOf(Protocol):
+    """Gives the outcomes of some rows, in their order.
+
+    `extra` holds further clicks by row, as `dextr.evaluation.segment` has it; masks made
+    elsewhere do not heed it.
+    """
+
+    def __call__(
+        self, rows: list[int], extra: Mapping[int, NDArray] | None = None
+    ) -> Iterator[Outcome]: ...
+
+
 @dataclass(frozen=True)
 class Judge:
     """A source of masks and their scores.
@@ -40,14 +52,18 @@ class Judge:
         batch_size: Neighbouring objects that processes leave together.
     """
 
-    outcomes: Callable[[list[int]], Iterator[Outcome]]
+    outcomes: OutcomesOf
     settings: dict[str, Any]
     title: str
     weights: dict[str, Any] | None = None
     batch_size: int = 1
 
     def score(
-        self, rows: list[int], world: World, visit: Callable[[Outcome], None]
+        self,
+        rows: list[int],
+        world: World,
+        visit: Callable[[Outcome], None],
+        extra: Mapping[int, NDArray] | None = None,
     ) -> list[ObjectScore]:
         """Score the rows, shared between processes, and return all scores by row.
 
@@ -55,10 +71,11 @@ class Judge:
             rows: Which objects.
             world: The processes.
             visit: Called with each outcome of this process.
+            extra: Further clicks, by row; this process's rows suffice.
         """
         places = rows_of_process(len(rows), self.batch_size, world.rank, world.size)
         own = [rows[k] for k in places]
-        scores = collect(self.outcomes(own), len(own), world.main, visit)
+        scores = collect(self.outcomes(own, extra), len(own), world.main, visit)
         return scores_in_order(world.gather(scores))
 
 
@@ -80,7 +97,7 @@ def network_judge(
     """
     noise = f" moved by up to {settings.noise:g} px" if settings.noise else ""
     return Judge(
-        lambda rows: segment(predictor, instances, settings, rows, workers),
+        lambda rows, extra=None: segment(predictor, instances, settings, rows, workers, extra),
         {
             **asdict(settings),
             "size": predictor.size,
@@ -113,7 +130,7 @@ def folder_judge(
     """
     folder = MaskFolder(root)
     return Judge(
-        lambda rows: folder.outcomes(instances, labels, settings, rows, workers),
+        lambda rows, extra=None: folder.outcomes(instances, labels, settings, rows, workers),
         {"thresholds": settings.thresholds, "boundary": settings.boundary},
         f"masks in {root}, threshold {settings.thresholds[0]:g}",
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dextr.boundary import TOLERANCE
 from dextr.geometry import CropWindow
@@ -69,35 +69,55 @@ class Prompt:
         row: The object's row in its data set.
         instance: The object.
         window: The crop.
-        points: (4, 2), xy, in pixels of the crop.
+        points: (N, 2), xy, in pixels of the crop: the extreme points, then any further ones.
+        clicks: (N, 2), xy, the same in the image.
     """
 
     row: int
     instance: Instance
     window: CropWindow
     points: NDArray[np.float64]
+    clicks: NDArray[np.float64]
 
 
 def prompt_for(
-    row: int, instance: Instance, settings: EvaluationSettings, relax: int, size: int
+    row: int,
+    instance: Instance,
+    settings: EvaluationSettings,
+    relax: int,
+    size: int,
+    extra: ArrayLike = (),
 ) -> Prompt:
     """Simulate the clicks on an object, always the same for the same object and seed.
+
+    Args:
+        row: The object's row in its data set.
+        instance: The object.
+        settings: Where its extreme points are found, the clicks' noise, the seed.
+        relax: Margin of the crop, in pixels of the image.
+        size: Side of the crop.
+        extra: (K, 2), xy, in the image: what is clicked after the extreme points.
 
     Raises:
         ValueError: The object's mask is empty; the message names it.
     """
     if not instance.mask.any():
         raise ValueError(f"{instance.name}: the object's mask is empty")
+    further = np.asarray(extra, dtype=np.float64).reshape(-1, 2)
     rng = np.random.default_rng([settings.seed, zlib.crc32(instance.name.encode())])
     if settings.points == "crop":
         window = CropWindow.around(instance.mask, instance.hw, relax, size)
         target = window.cut(instance.mask, cv2.INTER_NEAREST)
         if target.any():
-            return Prompt(row, instance, window, sample_extreme_points(target, 0, rng))
-    clicks = sample_extreme_points(instance.mask, 0, rng)
-    clicks = jitter_points(clicks, settings.noise, instance.hw, rng)
+            extremes = sample_extreme_points(target, 0, rng)
+            placed = np.floor(window.to_crop(further) + 0.5).clip(0, size - 1)
+            points = np.concatenate([extremes, placed])
+            clicks = np.concatenate([window.to_image(extremes), further])
+            return Prompt(row, instance, window, points, clicks)
+    aims = np.concatenate([sample_extreme_points(instance.mask, 0, rng), further])
+    clicks = jitter_points(aims, settings.noise, instance.hw, rng)
     window = CropWindow.around(clicks, instance.hw, relax, size)
-    return Prompt(row, instance, window, place_clicks(clicks, window))
+    return Prompt(row, instance, window, place_clicks(clicks, window), clicks)
 
 
 def stretched(prob: NDArray[np.float32]) -> NDArray[np.float64]:

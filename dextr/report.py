@@ -1,4 +1,4 @@
-"""What an evaluation found, as a table and as JSON."""
+"""What an evaluation found, as a table, as JSON and as a curve."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 
 from dextr.files import replacing
 from dextr.metrics import Group, ObjectScore, Summary
+from dextr.refinement import WEAK_BELOW, Curve, Refinement
 
 Row = tuple[str, ...]
 
@@ -40,6 +42,58 @@ def table(summary: Summary, average_precision: Mapping[str, float | None] | None
         rows = [(f"{t:g}", _percent(v), _mark(t, summary)) for t, v in thresholds]
         blocks.append([("threshold", "mean IoU", ""), *rows])
     return "\n\n".join(_align(block) for block in blocks)
+
+
+def refinement_table(refinement: Refinement) -> str:
+    """Return what further points bring in aligned columns, in percent."""
+    curves = _curves(refinement)
+    last = refinement.points[-1]
+    head: Row = ("mean IoU after", *(f"{name} ({curve.count})" for name, curve in curves.items()))
+    rows: list[Row] = [
+        (f"{n} points", *(_percent(c.mean_iou[k] if c.count else None) for c in curves.values()))
+        for k, n in enumerate(refinement.points)
+    ]
+    gains = (_signed(curve.first_gain) for curve in curves.values())
+    reach: list[Row] = [
+        (f"{100 * iou:g}", f"{r.mean_points:.2f}", f"{r.never} never did, counted as {last}")
+        for iou, r in refinement.reach.items()
+    ]
+    blocks: list[list[Row]] = [
+        [head, *rows, ("first point brings", *gains)],
+        [("to reach IoU", "points", ""), *reach],
+    ]
+    return "\n\n".join(_align(block) for block in blocks)
+
+
+def _curves(refinement: Refinement) -> dict[str, Curve]:
+    weak = f"{100 * WEAK_BELOW:g}"
+    return {
+        "all": refinement.every,
+        f"start below {weak}": refinement.weak,
+        f"start at {weak} or more": refinement.rest,
+    }
+
+
+def _signed(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:+.2f}"
+
+
+def draw_curve(path: str | PathLike[str], refinement: Refinement, title: str) -> None:
+    """Write a picture of mean IoU over the number of points, in the format of the file's ending."""
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    for name, curve in _curves(refinement).items():
+        if curve.count:
+            values = [100 * value for value in curve.mean_iou]
+            axes.plot(refinement.points, values, "o-", label=f"{name}: {curve.count} objects")
+    axes.set_title(title)
+    axes.set_xlabel("points")
+    axes.set_ylabel("mean IoU in percent")
+    axes.set_xticks(refinement.points)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120)
 
 
 def _groups(title: str, groups: Mapping[str, Group]) -> list[Row]:
@@ -72,6 +126,7 @@ def as_json(
     weights: Mapping[str, Any] | None,
     settings: Mapping[str, Any],
     average_precision: Mapping[str, float | None] | None = None,
+    refinement: Refinement | None = None,
 ) -> str:
     """Return everything as JSON text; the same evaluation gives the same text.
 
@@ -82,11 +137,12 @@ def as_json(
         weights: Name and hash of the weights; None for masks made elsewhere.
         settings: All that was chosen.
         average_precision: COCO's numbers, if there are any.
+        refinement: What further points bring, if they were tried.
     """
     numbers = {**asdict(summary), "best_threshold": summary.best_threshold}
     if average_precision is not None:
         numbers["coco"] = dict(average_precision)
-    content = {
+    content: dict[str, Any] = {
         "dataset": dataset,
         "weights": weights,
         "settings": settings,
@@ -104,6 +160,8 @@ def as_json(
             for s in scores
         ],
     }
+    if refinement is not None:
+        content["refinement"] = asdict(refinement)
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 

@@ -46,7 +46,7 @@ def fails(run_here):
 
 def test_the_number_repeats_to_the_last_byte(run_script, tmp_path):
     """No matter how many threads or processes; the default is synthetic shapes."""
-    arguments = (*SMALL, "--limit", 11, "--batch-size", 2, "--sweep")
+    arguments = (*SMALL, "--limit", 11, "--batch-size", 2, "--sweep", "--clicks", 6)
     one = run_script("eval.py", *arguments, "--workers", 0, "--json", "one.json")
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--no-python"]
     command = [*launcher, "--nproc-per-node", "2", sys.executable, str(ROOT / "eval.py")]
@@ -184,6 +184,30 @@ def test_a_page_of_cases(score, tmp_path):
             assert picture.mode == "RGB"
 
 
+def test_further_clicks(score, tmp_path):
+    data = (*SMALL, "--limit", 8)
+    text, result = score(*data, "--clicks", 6, "--page", tmp_path / "page", "--cases", 1)
+    plain_text, plain = score(*data)
+    found = result.pop("refinement")
+    assert result == plain
+    assert text.startswith(plain_text.rstrip())
+    assert found["points"] == [4, 5, 6]
+    assert [ious[0] for ious in found["ious"]] == [entry["iou"] for entry in plain["objects"]]
+    means = np.mean(found["ious"], axis=0)
+    assert len(set(means)) == 3
+    assert found["every"]["mean_iou"] == pytest.approx(means)
+    for count, mean in zip((4, 5, 6), means, strict=True):
+        assert [f"{count}", "points", f"{100 * mean:.2f}"] in [
+            line.split()[:3] for line in text.splitlines()
+        ]
+    assert set(found["reach"]) == {"0.85", "0.9"}
+    with Image.open(tmp_path / "page" / "clicks.png") as picture:
+        assert picture.format == "PNG"
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert 'src="clicks.png"' in page
+    assert "first point brings" in page
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -194,6 +218,8 @@ def test_a_page_of_cases(score, tmp_path):
         ((*SMALL, "--click-noise", "3"), "0 unless points are found in the image"),
         (("--click-noise", "2.5"), "expected a whole number of 0 or more, got '2.5'"),
         (("--limit", "0"), "expected a whole number of 1 or more"),
+        (("--clicks", "4"), "--clicks: expected more than the 4 extreme points, got 4"),
+        (("--predictions", "x", "--clicks", "6"), "--clicks: not with --predictions"),
         (("--dataset", "imagenet"), "invalid choice: 'imagenet'"),
         (("--predictions", "x", "--weights", "untrained"), "--weights: not with --predictions"),
         (("--predictions", "x", "--points", "crop", "--seed", "1"), "--points, --seed: not with"),
