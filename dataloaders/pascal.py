@@ -11,12 +11,8 @@ from numpy.typing import NDArray
 from dataloaders.label_maps import VOID, VOID_LABEL, LabelMapInstances
 from dataloaders.layout import find_base, read_split
 from dataloaders.reading import read_label_map
+from dextr.voc_classes import VOC_CATEGORIES
 
-VOC_CATEGORIES = (
-    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
-    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
-    *("train", "tvmonitor"),
-)
 PLACES = (".", "VOC2012", "VOCdevkit/VOC2012")
 LISTS = "ImageSets/Segmentation"
 NEEDED = (LISTS, "JPEGImages", "SegmentationObject", "SegmentationClass")

@@ -10,6 +10,7 @@ from dextr.cli import run
 
 # Command: the module whose main(argv) runs it, and a line of help.
 COMMANDS = {
+    "annotate": ("dextr.annotate", "cut out every object whose points are in a file"),
     "download": ("dextr.download", "get published weights and data sets"),
     "pack": ("dextr.pack", "make a trained network ready to be passed on"),
     "weights": ("dextr.listing", "list the weights there are and what each is for"),
