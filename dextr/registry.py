@@ -11,7 +11,9 @@ from dextr.files import cache_dir
 NETWORK, INITIAL, DATA = "network", "initial weights", "data set"
 BUNDLED, UNTRAINED = "bundled", "untrained"
 BUNDLED_FILE = "dextr_small.safetensors"
-BUNDLED_CHECKSUM: str | None = None  # "sha256:..." of the released file
+BUNDLED_CHECKSUM: str | None = (
+    "sha256:7a847f1683214ba90b51d0a964b19c6bc8228d3e09920e6cd52eabf229363d75"
+)
 
 _ETHZ = "https://data.vision.ee.ethz.ch"
 _MODELS = f"{_ETHZ}/kmaninis/share/DEXTR/Downloads/models"

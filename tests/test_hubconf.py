@@ -22,6 +22,7 @@ def places(tmp_path, monkeypatch):
     monkeypatch.setenv("DEXTR_MIRROR", "http://127.0.0.1:9")
     monkeypatch.setattr("dextr.transfer.sleep", lambda seconds: None)
     monkeypatch.setattr(registry, "bundled_path", lambda: tmp_path / "models" / "small.safetensors")
+    monkeypatch.setattr(registry, "BUNDLED_CHECKSUM", None)
 
 
 def load(name, **options):

@@ -24,6 +24,7 @@ def places(tmp_path, monkeypatch):
     monkeypatch.setenv("DEXTR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("DEXTR_MIRROR", "http://127.0.0.1:9")
     monkeypatch.setattr(registry, "bundled_path", lambda: tmp_path / "models" / "small.safetensors")
+    monkeypatch.setattr(registry, "BUNDLED_CHECKSUM", None)
 
 
 def small_network(seed=0, **options):
