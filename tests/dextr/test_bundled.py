@@ -22,7 +22,7 @@ def predictor():
 
 def test_the_file_is_the_released_one():
     digest = hashlib.sha256(registry.bundled_path().read_bytes()).hexdigest()
-    assert registry.BUNDLED_CHECKSUM == f"sha256:{digest}"
+    assert f"sha256:{digest}" == registry.BUNDLED_CHECKSUM
 
 
 def test_the_file_is_small_and_says_what_it_is():
