@@ -3,7 +3,7 @@
 Examples:
   python train_pascal.py --voc-root VOCdevkit
   python train_pascal.py --voc-root VOCdevkit --sbd-root benchmark_RELEASE
-  python train_pascal.py --folder photos --val-fraction 0.05 --backbone resnet18 --size 256
+  python train_pascal.py --config models/dextr_small.json --init bundled --folder photos
   python train_pascal.py --resume auto
   torchrun --nproc-per-node 4 train_pascal.py --voc-root VOCdevkit --batch-size 20
 Without a source of data, a small demonstration on synthetic shapes runs anywhere.
