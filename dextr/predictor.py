@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +23,16 @@ if TYPE_CHECKING:
     from dextr.weights import LoadedNetwork
 
 THRESHOLD = 0.8
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """An object that has not been through the network yet: its input (4, S, S), and whose it is."""
+
+    inputs: NDArray[np.float32]
+    clicks: NDArray[np.float64]
+    window: CropWindow
 
 
 class Predictor:
@@ -33,6 +45,9 @@ class Predictor:
         threshold: Probability above which a pixel is the object's.
         device: Where the network runs; None leaves it where it is.
         batch_size: Objects that go through the network at once.
+
+    Raises:
+        ValueError: A threshold outside 0..1, or a batch size below 1.
 
     >>> predictor = load_predictor("untrained")
     >>> image = np.zeros((60, 80, 3), np.uint8)
@@ -52,6 +67,8 @@ class Predictor:
     ) -> None:
         if isinstance(network, nn.Module):
             network = network.eval() if device is None else network.eval().to(device)
+        if batch_size < 1:
+            raise ValueError(f"expected a batch size of 1 or more, got {batch_size}")
         self.network = network
         self.size = size
         self.relax = relax
@@ -96,19 +113,74 @@ class Predictor:
         threshold: float | None = None,
     ) -> list[Prediction]:
         """Return the masks of several objects of one image, batched; see `predict`."""
+        cut_at = self.threshold if threshold is None else check_threshold(threshold)
+        encoded = self._encode(image, list_of_points)
+        return [
+            prediction
+            for batch in _batches(encoded, self.batch_size)
+            for prediction in self._run(batch, cut_at)
+        ]
+
+    def predict_images(
+        self,
+        images: Sequence[ImageLike],
+        points: Sequence[Sequence[ArrayLike]],
+        threshold: float | None = None,
+    ) -> Iterator[list[Prediction]]:
+        """Yield, image after image, what `predict_many` returns for it.
+
+        Objects of several images share a batch. An image is read when its turn comes; only one
+        is held at a time, so a list of files may be long.
+
+        Args:
+            images: Files, PIL images or arrays; see `dextr.images.as_rgb`.
+            points: For each image, its objects: for each object, points (N, 2) as in `predict`.
+            threshold: Another threshold than the predictor's own.
+
+        Raises:
+            ValueError: Not one list of objects per image, or as in `predict`; the message says
+                which image it is.
+        """
+        if len(images) != len(points):
+            raise ValueError(
+                f"expected a list of objects for each of {len(images)} images, got {len(points)}"
+            )
+        cut_at = self.threshold if threshold is None else check_threshold(threshold)
+        numbered = map(self._encode_numbered, range(len(images)), images, points)
+        done: list[Prediction] = []
+        number = 0
+        for batch in _batches(chain.from_iterable(numbered), self.batch_size):
+            predictions = self._run([encoded for _, encoded in batch], cut_at)
+            for (owner, _), prediction in zip(batch, predictions, strict=True):
+                while number < owner:
+                    yield done
+                    done, number = [], number + 1
+                done.append(prediction)
+        while number < len(images):
+            yield done
+            done, number = [], number + 1
+
+    def _encode_numbered(
+        self, number: int, image: ImageLike, list_of_points: Sequence[ArrayLike]
+    ) -> Iterator[tuple[int, _Encoded]]:
+        try:
+            for encoded in self._encode(image, list_of_points):
+                yield number, encoded
+        except ValueError as error:
+            raise ValueError(f"images[{number}]: {error}") from None
+
+    def _encode(self, image: ImageLike, list_of_points: Sequence[ArrayLike]) -> Iterator[_Encoded]:
         pixels = as_rgb(image)
         hw = (pixels.shape[0], pixels.shape[1])
-        cut_at = self.threshold if threshold is None else check_threshold(threshold)
-        clicks = [check_points(points, hw) for points in list_of_points]
-        windows = [CropWindow.around(p, hw, self.relax, self.size) for p in clicks]
-        predictions = []
-        for start in range(0, len(clicks), self.batch_size):
-            part = range(start, min(start + self.batch_size, len(clicks)))
-            inputs = [encode(pixels, windows[k], place_clicks(clicks[k], windows[k])) for k in part]
-            for k, logits in zip(part, self.logits(np.stack(inputs)), strict=True):
-                prob = decode(logits, windows[k])
-                predictions.append(Prediction(prob, cut_at, clicks[k], windows[k]))
-        return predictions
+        for clicks in [check_points(points, hw) for points in list_of_points]:
+            window = CropWindow.around(clicks, hw, self.relax, self.size)
+            yield _Encoded(encode(pixels, window, place_clicks(clicks, window)), clicks, window)
+
+    def _run(self, batch: Sequence[_Encoded], threshold: float) -> Iterator[Prediction]:
+        logits = self.logits(np.stack([encoded.inputs for encoded in batch]))
+        for encoded, own in zip(batch, logits, strict=True):
+            prob = decode(own, encoded.window)
+            yield Prediction(prob, threshold, encoded.clicks, encoded.window)
 
     def logits(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run the network on encoded objects (N, 4, S, S); returns (N, S, S)."""
@@ -164,6 +236,12 @@ def check_threshold(threshold: float) -> float:
     if not 0 <= threshold <= 1:
         raise ValueError(f"expected a threshold in 0..1, got {threshold}")
     return float(threshold)
+
+
+def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    waiting = iter(items)
+    while batch := list(islice(waiting, size)):
+        yield batch
 
 
 def _device_of(
