@@ -27,6 +27,7 @@ from dextr import cli
 from dextr.checkpoint import TrainState
 from dextr.config import DEMONSTRATION, ModelConfig, OptimConfig, RunConfig, SourceConfig
 from dextr.distributed import World, join
+from dextr.hard_examples import HardExamples
 from dextr.interrupt import Stopped, StopRequest
 from dextr.optim import MovingAverage, build_optimizer
 from dextr.options import add_options, build, flatten, free_names, read_json
@@ -87,8 +88,10 @@ def choose_options(flags: dict[str, Any], place: RunPlace) -> dict[str, Any]:
     return build(GROUPS, {**changed, **given})
 
 
-def new_state(options: dict[str, Any], world: World, fresh: bool) -> tuple[TrainState, str]:
-    """Return the network and what trains it, and what was loaded into it."""
+def new_state(
+    options: dict[str, Any], objects: int, world: World, fresh: bool
+) -> tuple[TrainState, str]:
+    """Return the network and what trains it on so many objects, and what was loaded into it."""
     model, optim, run = options["network"], options["optimisation"], options["run"]
     if optim.amp == "fp16" and world.device.type != "cuda":
         raise ValueError("--amp fp16 needs a GPU; use bf16 or off on the CPU")
@@ -100,14 +103,15 @@ def new_state(options: dict[str, Any], world: World, fresh: bool) -> tuple[Train
     network.freeze_statistics(model.batch_norm == "frozen")
     average = MovingAverage(network, optim.ema) if optim.ema else None
     scaler = GradScaler(world.device.type, enabled=optim.amp == "fp16")
-    return TrainState(network, build_optimizer(network, optim), scaler, average), report
+    hard = HardExamples(objects) if optim.hard_examples > 1 else None
+    return TrainState(network, build_optimizer(network, optim), scaler, average, hard), report
 
 
 def train(options: dict[str, Any], place: RunPlace, world: World, stop: StopRequest) -> None:
     """Train as the options say and leave everything in the run's folder."""
     run, transform = options["run"], options["augmentation"]
     training, validation = open_sources(options["sources"], run.seed)
-    state, report = new_state(options, world, fresh=place.checkpoint is None)
+    state, report = new_state(options, len(training), world, fresh=place.checkpoint is None)
     if place.checkpoint is not None:
         state.restore(place.checkpoint)
         report = f"as saved after step {state.step}"
@@ -120,12 +124,14 @@ def train(options: dict[str, Any], place: RunPlace, world: World, stop: StopRequ
         place.say("no evaluation: there are no validation objects (--val-fraction keeps some)")
     log = RunLog(place.folder if world.main else None, place.log_length, state.step)
     training_set = TrainingSet(training, TrainTransform(transform), run.seed)
-    batch_size = options["optimisation"].batch_size
-    plan = BatchPlan(len(training), batch_size, run.seed, world.rank, world.size)
+    optim = options["optimisation"]
+    plan = BatchPlan(
+        len(training), optim.batch_size, run.seed, world.rank, world.size, optim.hard_examples
+    )
     loader = BatchLoader(training_set, plan, run.workers, world.device.type == "cuda")
     about = {"config": values, "size": transform.size, "relax": transform.relax}
     trainer = Trainer(
-        state, loader, validation, options["optimisation"], run, about, place.folder, log, world,
+        state, loader, validation, optim, run, about, place.folder, log, world,
         stop,
     )  # fmt: skip
     try:

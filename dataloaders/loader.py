@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -43,18 +44,20 @@ class BatchLoader:
     def __len__(self) -> int:
         return len(self._plan)
 
-    def batches(self, epoch: int, start: int = 0) -> Iterable[Batch]:
-        """Return the batches of an epoch from number `start` on."""
-        self._keys.epoch, self._keys.start = epoch, start
-        return iter(self._loader)
+    def batches(self, epoch: int, start: int = 0, hard: Sequence[int] = ()) -> Iterable[Batch]:
+        """Yield the batches of an epoch from number `start` on; see `BatchPlan.batches`."""
+        self._keys.asked = (epoch, start, hard)
+        for batch, keys in zip(self._loader, self._keys, strict=True):
+            yield replace(batch, rows=[row for _, row, _ in keys])
 
 
 class _EpochKeys(Sampler[list[Key]]):
     def __init__(self, plan: BatchPlan) -> None:
-        self.plan, self.epoch, self.start = plan, 0, 0
+        self.plan = plan
+        self.asked: tuple[int, int, Sequence[int]] = (0, 0, ())
 
     def __iter__(self) -> Iterator[list[Key]]:
-        return self.plan.batches(self.epoch, self.start)
+        return self.plan.batches(*self.asked)
 
 
 def _begin_worker(number: int) -> None:

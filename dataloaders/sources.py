@@ -52,6 +52,9 @@ def open_sources(config: SourceConfig, seed: int) -> tuple[Instances, Instances 
     if config.val_fraction:
         training, kept_out = split_by_image(training, config.val_fraction, seed)
         validation = validation or kept_out
+    if 0 < config.limit < len(training):
+        drawn = np.random.default_rng(seed).permutation(len(training)) < config.limit
+        training = Subset(training, drawn, f"{training.name}-part")
     return training, validation
 
 

@@ -14,15 +14,15 @@ from dataloaders.transforms import TrainTransform
 from dextr.batch import Batch
 from dextr.samples import Example, Instance
 
-Key = tuple[int, int]
+Key = tuple[int, int, int]
 TRIES = 10
 
 
 class TrainingSet(Dataset[Example]):
-    """Random examples by (epoch, row).
+    """Random examples by (epoch, row, turn); turns are repetitions of a row within an epoch.
 
-    Everything random about an example comes from (seed, epoch, row), so it does not matter
-    which worker makes it, or when.
+    Everything random about an example comes from the seed and these three, so it does not
+    matter which worker makes it, or when.
 
     Args:
         source: The objects.
@@ -39,8 +39,8 @@ class TrainingSet(Dataset[Example]):
         return len(self.source)
 
     def __getitem__(self, key: Key) -> Example:
-        epoch, row = key
-        rng = np.random.default_rng([self.seed, epoch, row])
+        row = key[1]
+        rng = np.random.default_rng([self.seed, *key])
         instance = self.source[row]
         if rng.random() < self.transform.config.paste:
             instance = self._beside_another(instance, rng)
@@ -68,10 +68,17 @@ class BatchPlan:
         seed: Seed of the run; an epoch's order comes from (seed, epoch).
         rank: Number of this process.
         world: Number of processes.
+        repeats: How many times as often as the others hard objects come.
     """
 
     def __init__(
-        self, count: int, batch_size: int, seed: int, rank: int = 0, world: int = 1
+        self,
+        count: int,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+        repeats: int = 1,
     ) -> None:
         if count < 1 or batch_size < 1:
             raise ValueError(
@@ -79,16 +86,28 @@ class BatchPlan:
             )
         self.count, self.batch_size, self.seed = count, batch_size, seed
         self.rank, self.world = rank, world
+        self.repeats = repeats
 
     def __len__(self) -> int:
         return -(-self.count // self.batch_size)
 
-    def batches(self, epoch: int, start: int = 0) -> Iterator[list[Key]]:
-        """Yield this process's (epoch, row) keys of every global batch from number `start` on."""
-        order = np.random.default_rng([self.seed, epoch]).permutation(self.count)
+    def batches(self, epoch: int, start: int = 0, hard: Sequence[int] = ()) -> Iterator[list[Key]]:
+        """Yield this process's keys of every global batch from number `start` on.
+
+        Args:
+            epoch: Number of the epoch.
+            start: First batch.
+            hard: Rows of hard objects. An epoch draws from all objects and `repeats - 1` more
+                of each of these, and stays as long as it is.
+        """
+        extra = np.tile(np.asarray(hard, dtype=np.intp), self.repeats - 1)
+        rows = np.concatenate([np.arange(self.count), extra])
+        turns = np.repeat(np.arange(self.repeats), [self.count] + [len(hard)] * (self.repeats - 1))
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(rows))[: self.count]
         for number in range(start, len(self)):
-            rows = order[number * self.batch_size : (number + 1) * self.batch_size]
-            yield [(epoch, int(row)) for row in np.array_split(rows, self.world)[self.rank]]
+            drawn = order[number * self.batch_size : (number + 1) * self.batch_size]
+            own = np.array_split(drawn, self.world)[self.rank]
+            yield [(epoch, int(rows[k]), int(turns[k])) for k in own]
 
 
 def collate(examples: Sequence[Example], size: int) -> Batch:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -17,12 +17,14 @@ class Batch:
         targets: (N, 1, S, S) float32, 1 on the object.
         voids: (N, 1, S, S) float32, 1 on undecided pixels.
         names: The objects' identities.
+        rows: The objects' rows in the training set; empty where nobody needs them.
     """
 
     inputs: Tensor
     targets: Tensor
     voids: Tensor
     names: list[str]
+    rows: list[int] = field(default_factory=list)
 
     @classmethod
     def empty(cls, size: int) -> Batch:
@@ -40,18 +42,18 @@ class Batch:
     def to(self, device: torch.device | str, channels_last: bool = False) -> Batch:
         """Return the batch on a device; from pinned memory the copy runs beside other work."""
         layout = torch.channels_last if channels_last else torch.contiguous_format
-        return Batch(
-            self.inputs.to(device, non_blocking=True, memory_format=layout),
-            self.targets.to(device, non_blocking=True),
-            self.voids.to(device, non_blocking=True),
-            self.names,
+        return replace(
+            self,
+            inputs=self.inputs.to(device, non_blocking=True, memory_format=layout),
+            targets=self.targets.to(device, non_blocking=True),
+            voids=self.voids.to(device, non_blocking=True),
         )
 
     def pin_memory(self) -> Batch:
         """Return the batch in page-locked memory (DataLoader calls this)."""
-        return Batch(
-            self.inputs.pin_memory(),
-            self.targets.pin_memory(),
-            self.voids.pin_memory(),
-            self.names,
+        return replace(
+            self,
+            inputs=self.inputs.pin_memory(),
+            targets=self.targets.pin_memory(),
+            voids=self.voids.pin_memory(),
         )

@@ -16,6 +16,7 @@ from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
 from dextr.files import replacing
+from dextr.hard_examples import HardExamples
 from dextr.optim import MovingAverage
 from networks import DextrNet, load_strict
 
@@ -32,6 +33,7 @@ class TrainState:
         optimizer: Its optimiser.
         scaler: Loss scaling for half precision; does nothing otherwise.
         average: Moving average of the weights; None: not kept.
+        hard: The objects that come back more often; None: none do.
         epoch: Complete epochs.
         epoch_step: Steps done in the epoch that has begun.
         step: Steps done in all.
@@ -43,6 +45,7 @@ class TrainState:
     optimizer: Optimizer
     scaler: GradScaler
     average: MovingAverage | None = None
+    hard: HardExamples | None = None
     epoch: int = 0
     epoch_step: int = 0
     step: int = 0
@@ -67,6 +70,7 @@ class TrainState:
             "step": self.step,
             "best": self.best,
             "losses": self.losses,
+            "hard": None if self.hard is None else self.hard.to_dict(),
             "random": random_states(),
         }
 
@@ -79,6 +83,8 @@ class TrainState:
         self.scaler.load_state_dict(saved["scaler"])
         self.epoch, self.epoch_step, self.step = saved["epoch"], saved["epoch_step"], saved["step"]
         self.best, self.losses = saved["best"], list(saved["losses"])
+        if self.hard is not None:
+            self.hard.restore(saved["hard"])
         restore_random_states(saved["random"])
 
 

@@ -42,6 +42,7 @@ class SourceConfig:
         "share of the training objects, whole images, kept out of training; the evaluation set "
         "where there is no other",
     )
+    limit: int = option(0, "train on only this many objects, drawn at random, for a trial; 0: all")
 
     @property
     def empty(self) -> bool:
@@ -52,6 +53,7 @@ class SourceConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.val_fraction < 1:
             raise ValueError(f"--val-fraction must be in 0..1, got {self.val_fraction}")
+        _at_least(0, self, "limit")
         if self.coco_annotations and len(self.coco_root) != len(self.coco_annotations):
             raise ValueError(
                 "give one --coco-annotations for every --coco-root, got "
@@ -134,9 +136,17 @@ class OptimConfig:
         0.0, "decay of a moving average of the weights, which is then evaluated and saved; 0: none"
     )
     amp: str = option("off", "mixed precision", choices=("off", "bf16", "fp16"))
+    corrections: float = option(
+        0.0,
+        "probability that the objects of a batch get one more point, on the outline nearest to "
+        "the network's largest error of the moment",
+    )
+    hard_examples: int = option(
+        1, "objects below 0.8 IoU when last trained on come back this many times as often"
+    )
 
     def __post_init__(self) -> None:
-        _at_least(1, self, "epochs", "batch_size", "accumulate")
+        _at_least(1, self, "epochs", "batch_size", "accumulate", "hard_examples")
         _at_least(
             0,
             self,
@@ -150,6 +160,8 @@ class OptimConfig:
         _at_least(0, self, "clip_norm")
         if not 0 <= self.ema < 1:
             raise ValueError(f"--ema must be in 0..1, below 1, got {self.ema}")
+        if not 0 <= self.corrections <= 1:
+            raise ValueError(f"--corrections must be in 0..1, got {self.corrections}")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from itertools import islice
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -17,11 +17,13 @@ from torch.nn.parallel import DistributedDataParallel
 from dextr.batch import Batch
 from dextr.checkpoint import TrainState
 from dextr.config import OptimConfig
+from dextr.corrections import add_corrections
 from dextr.distributed import World
 from dextr.evaluation import Objects, Outcome, evaluate, rows_of_process
+from dextr.hard_examples import crop_ious
 from dextr.losses import class_balanced_bce, class_counts
 from dextr.metrics import ObjectScore
-from dextr.predictor import Predictor
+from dextr.predictor import THRESHOLD, Predictor
 from dextr.protocol import EvaluationSettings
 from dextr.visualize import contact_sheet, overlay
 
@@ -41,9 +43,21 @@ def in_groups(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield group
 
 
+class Step(NamedTuple):
+    """What one optimiser step leaves on the device.
+
+    Attributes:
+        loss: This process's share of the mean loss of the group's batches; the shares add up.
+        ious: (N,), of each object's mask on its crop, before the step.
+    """
+
+    loss: Tensor
+    ious: Tensor
+
+
 def train_step(
     state: TrainState, model: nn.Module, group: Sequence[Batch], config: OptimConfig, world: World
-) -> Tensor:
+) -> Step:
     """Do one optimiser step with the mean gradient of a group of batches.
 
     Args:
@@ -52,19 +66,19 @@ def train_step(
         group: This process's share of each batch, on the device.
         config: Loss, precision and clipping.
         world: The processes.
-
-    Returns:
-        This process's share of the mean loss of the group's batches; the shares add up.
     """
     state.optimizer.zero_grad(set_to_none=True)
     total = torch.zeros((), device=world.device)
+    ious = []
     for k, batch in enumerate(group):
         more_to_come = k + 1 < len(group) and isinstance(model, DistributedDataParallel)
         with model.no_sync() if more_to_come else nullcontext():  # type: ignore[operator]
-            loss = batch_loss(model, batch, config, world) / len(group)
+            logits = forward(model, batch, config, world)
+            loss = batch_loss(logits, batch, config, world) / len(group)
             # DistributedDataParallel averages the gradients of shares that add up.
             state.scaler.scale(loss * world.size).backward()
         total += loss.detach()
+        ious.append(crop_ious(logits, batch, THRESHOLD))
     if config.clip_norm:
         state.scaler.unscale_(state.optimizer)
         nn.utils.clip_grad_norm_(state.network.parameters(), config.clip_norm)
@@ -72,14 +86,39 @@ def train_step(
     state.scaler.update()
     if state.average is not None:
         state.average.update(state.network, state.step)
-    return total
+    return Step(total, torch.cat(ious))
 
 
-def batch_loss(model: nn.Module, batch: Batch, config: OptimConfig, world: World) -> Tensor:
-    """Return this process's share of the loss of a batch that all processes share."""
+def forward(model: nn.Module, batch: Batch, config: OptimConfig, world: World) -> Tensor:
+    """Return the logits of a batch in the precision asked for."""
     half = HALF.get(config.amp)
     with torch.autocast(world.device.type, half, enabled=half is not None):
-        logits = model(batch.inputs)
+        return model(batch.inputs)
+
+
+def correct(
+    network: nn.Module, group: list[Batch], config: OptimConfig, world: World, seed: Sequence[int]
+) -> list[Batch]:
+    """Return a group of batches, some of which got correction points as `config` says.
+
+    Args:
+        network: The network without wrappers.
+        group: This process's share of each batch, on the device.
+        config: The share, and the precision.
+        world: The processes.
+        seed: Decides which batches; the same in all processes.
+    """
+    drawn = np.random.default_rng(seed).random(len(group)) < config.corrections
+    half = HALF.get(config.amp)
+    with torch.autocast(world.device.type, half, enabled=half is not None):
+        return [
+            add_corrections(network, batch, THRESHOLD) if chosen and len(batch) else batch
+            for batch, chosen in zip(group, drawn, strict=True)
+        ]
+
+
+def batch_loss(logits: Tensor, batch: Batch, config: OptimConfig, world: World) -> Tensor:
+    """Return this process's share of the loss of a batch that all processes share."""
     void = batch.voids if config.void == "ignore" else None
     counts = batch_size = None
     objects: Tensor | int = 1

@@ -14,14 +14,15 @@ from dextr.distributed import World
 from dextr.evaluation import Outcome
 from dextr.judges import Judge
 from dextr.metrics import ObjectScore
-from dextr.samples import Instance
 
 EXTREMES = 4
 WEAK_BELOW = 0.8
 TARGETS = (0.85, 0.9)
 
 
-def next_click(mask: NDArray, instance: Instance, clicks: NDArray) -> NDArray[np.float64] | None:
+def next_click(
+    mask: NDArray, truth: NDArray, void: NDArray, clicks: NDArray
+) -> NDArray[np.float64] | None:
     """Return the pixel of the object's outline nearest to the largest error of a mask.
 
     Errors are compared by the largest circle that fits into them, not by area: a thin band along
@@ -31,21 +32,22 @@ def next_click(mask: NDArray, instance: Instance, clicks: NDArray) -> NDArray[np
 
     Args:
         mask: (H, W), the mask so far.
-        instance: The object and its truth. Its outline are its pixels with one of another kind,
-            or the image's end, among their eight neighbours.
-        clicks: (N, 2), xy, in the image: pixels that are not clicked again.
+        truth: (H, W) bool, the object. Its outline are its pixels with one of another kind, or
+            the image's end, among their eight neighbours.
+        void: (H, W) bool, undecided pixels.
+        clicks: (N, 2), xy: pixels that are not clicked again.
 
     Returns:
-        (2,), xy, in the image; None if nothing is wrong, or all of the outline is clicked.
+        (2,), xy; None if nothing is wrong, or all of the outline is clicked.
     """
-    found = (np.asarray(mask) != 0) & ~instance.void
-    depth = _depth(instance.mask & ~found) + _depth(found & ~instance.mask)
+    found = (np.asarray(mask) != 0) & ~void
+    depth = _depth(truth & ~found) + _depth(found & ~truth)
     y, x = np.unravel_index(depth.argmax(), depth.shape)
     if not depth[y, x]:
         return None
-    free = outline(instance.mask)
+    free = outline(truth)
     columns, rows = np.floor(np.asarray(clicks, np.float64) + 0.5).astype(int).reshape(-1, 2).T
-    height, width = instance.hw
+    height, width = truth.shape
     free[rows.clip(0, height - 1), columns.clip(0, width - 1)] = False
     ys, xs = np.nonzero(free)
     if not len(xs):
@@ -109,7 +111,8 @@ def _round(
     def look(outcome: Outcome) -> None:
         if visit:
             visit(outcome)
-        click = next_click(outcome.mask, outcome.instance, outcome.points)
+        instance = outcome.instance
+        click = next_click(outcome.mask, instance.mask, instance.void, outcome.points)
         if click is not None:
             earlier = extra.get(outcome.row, np.empty((0, 2)))
             following[outcome.row] = np.vstack([earlier, click])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ from dextr.batch import Batch
 from dextr.checkpoint import TrainState, save_checkpoint
 from dextr.config import OptimConfig, RunConfig
 from dextr.distributed import World
-from dextr.engine import LossWatch, in_groups, train_step, validate
+from dextr.engine import LossWatch, correct, in_groups, train_step, validate
 from dextr.evaluation import Objects
 from dextr.interrupt import Stopped, StopRequest
 from dextr.metrics import ObjectScore, summarize
@@ -35,8 +35,11 @@ class Loader(Protocol):
     def __len__(self) -> int:
         """Batches per epoch; each is shared by all processes."""
 
-    def batches(self, epoch: int, start: int) -> Iterable[Batch]:
-        """This process's shares of the batches of an epoch, from number `start` on."""
+    def batches(self, epoch: int, start: int, hard: Sequence[int]) -> Iterable[Batch]:
+        """This process's shares of the batches of an epoch, from number `start` on.
+
+        Objects in the rows `hard` come more often.
+        """
 
 
 class Validation(Objects, Protocol):
@@ -100,6 +103,8 @@ class Trainer:
             if run.eval_every and number % run.eval_every == 0 and number < optim.epochs:
                 self.save()
                 self.evaluate(f"epoch-{number:04d}", number, run.eval_limit)
+            if state.hard is not None:
+                state.hard.refresh(self.world)
             state.epoch, state.epoch_step = number, 0
             keep = bool(run.snapshot_every) and number % run.snapshot_every == 0
             self.save(keep=keep or number == optim.epochs)
@@ -108,10 +113,11 @@ class Trainer:
 
     def train_one_epoch(self) -> None:
         """Do the steps of the epoch that are left to do."""
-        state, optim, device = self.state, self.optim, self.world.device
+        state, optim, run, device = self.state, self.optim, self.run, self.world.device
         self.model.train()
         watch = LossWatch(self.world)
-        batches = self.loader.batches(state.epoch, state.epoch_step * optim.accumulate)
+        start = state.epoch_step * optim.accumulate
+        batches = self.loader.batches(state.epoch, start, state.hard.rows if state.hard else ())
         bar = tqdm(
             total=self.steps,
             initial=state.epoch_step,
@@ -124,13 +130,17 @@ class Trainer:
         for group in in_groups(batches, optim.accumulate):
             factor = learning_rate_factor(state.step, self.steps * optim.epochs, optim)
             lr = set_learning_rate(state.optimizer, factor)
-            group = [batch.to(device, self.run.channels_last) for batch in group]
-            watch.add(train_step(state, self.model, group, optim, self.world), group)
+            group = [batch.to(device, run.channels_last) for batch in group]
+            group = correct(state.network, group, optim, self.world, [run.seed, state.step])
+            done = train_step(state, self.model, group, optim, self.world)
+            watch.add(done.loss, group)
+            if state.hard is not None:
+                state.hard.add([row for batch in group for row in batch.rows], done.ious)
             state.step, state.epoch_step = state.step + 1, state.epoch_step + 1
             objects += sum(map(len, group)) * self.world.size
             bar.update()
 
-            log_due = state.epoch_step % self.run.log_every == 0 or state.epoch_step == self.steps
+            log_due = state.epoch_step % run.log_every == 0 or state.epoch_step == self.steps
             if log_due or device.type == "cpu":
                 state.losses += watch.collect(state.step)
             if log_due:
@@ -165,6 +175,8 @@ class Trainer:
     def save(self, keep: bool = False) -> None:
         """Write a checkpoint; the log up to here belongs to it."""
         self.saved_at = time.monotonic()
+        if self.state.hard is not None:
+            self.state.hard.collect(self.world)
         if self.world.main:
             content = {**self.state.to_dict(), **self.about, "threshold": THRESHOLD}
             content["log_length"] = self.log.length()

@@ -70,7 +70,7 @@ class Command:
 def test_killed_and_interrupted_runs_go_on_with_the_losses_of_an_uninterrupted_one():
     options = TINY + "--shapes 14 --val-fraction 0.2 --epochs 10 --optimizer adamw --lr 1e-3"
     options += " --ema 0.9 --accumulate 2 --batch-size 2 --eval-every 4 --log-every 2"
-    options += " --schedule cosine --warmup-steps 3"
+    options += " --schedule cosine --warmup-steps 3 --hard-examples 3 --corrections 0.5"
     options = options.split()
     whole = Command(*options, "--output-dir", "whole", "--workers", 1)
     code, _ = whole.end()

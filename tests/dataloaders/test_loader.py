@@ -43,6 +43,16 @@ def test_an_epoch_holds_every_object_once_and_can_begin_in_the_middle():
     assert torch.equal(rest[0].inputs, batches[2].inputs)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_batches_tell_their_rows(workers):
+    some = loader(workers)
+    for epoch in (0, 1):
+        batches = list(some.batches(epoch, start=1))
+        assert [len(b.rows) for b in batches] == [3, 1]
+        for batch in batches:
+            assert batch.names == [ShapesInstances(7)[row].name for row in batch.rows]
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_change_nothing(workers):
     several, alone = loader(workers), loader()

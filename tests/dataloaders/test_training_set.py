@@ -39,8 +39,8 @@ def test_workers_do_not_change_the_examples(training_set, workers):
 
 
 def test_epochs_differ_and_repeat(training_set):
-    assert not np.array_equal(training_set[0, 0].inputs, training_set[1, 0].inputs)
-    assert np.array_equal(training_set[1, 0].inputs, training_set[1, 0].inputs)
+    assert not np.array_equal(training_set[0, 0, 0].inputs, training_set[1, 0, 0].inputs)
+    assert np.array_equal(training_set[1, 0, 0].inputs, training_set[1, 0, 0].inputs)
 
 
 def test_a_lost_object_is_drawn_again(training_set, monkeypatch):
@@ -51,13 +51,13 @@ def test_a_lost_object_is_drawn_again(training_set, monkeypatch):
         return None if len(asked) < 3 else "found"
 
     monkeypatch.setattr(TrainTransform, "__call__", lambda self, i, rng: lose_twice(i, rng))
-    assert training_set[0, 0] == "found"
+    assert training_set[0, 0, 0] == "found"
     assert len(set(asked)) == 3
 
 
 def test_an_object_always_lost_comes_unchanged(training_set, monkeypatch):
     monkeypatch.setattr(TrainTransform, "__call__", lambda self, i, rng: None)
-    assert training_set[0, 0].target.any()
+    assert training_set[0, 0, 0].target.any()
 
 
 @given(
@@ -68,16 +68,37 @@ def test_every_object_comes_once_per_epoch(count, batch_size, world, epoch, star
     parts = [list(plan.batches(epoch)) for plan in plans]
     assert {len(part) for part in parts} == {len(plans[0])}
     keys = [key for part in parts for batch in part for key in batch]
-    assert sorted(keys) == [(epoch, row) for row in range(count)]
+    assert sorted(keys) == [(epoch, row, 0) for row in range(count)]
     single = list(BatchPlan(count, batch_size, 0).batches(epoch))
     joined = [[key for part in batch for key in part] for batch in zip(*parts, strict=True)]
     assert joined == single
     assert list(plans[0].batches(epoch, start)) == parts[0][start:]
 
 
+@pytest.mark.parametrize(
+    ("hard", "repeats"), [([], 3), ([4], 1), ([4], 4), ([0, 7, 8], 2), (list(range(9)), 3)]
+)
+def test_hard_objects_come_back_as_often_as_asked(hard, repeats):
+    plan = BatchPlan(9, 4, 0, repeats=repeats)
+    drawn = np.zeros(9)
+    for epoch in range(400):
+        keys = [key for batch in plan.batches(epoch, hard=hard) for key in batch]
+        assert len(keys) == len(set(keys)) == 9
+        assert all(turn == 0 or (row in hard and turn < repeats) for _, row, turn in keys)
+        np.add.at(drawn, [row for _, row, _ in keys], 1)
+    share = np.where(np.isin(range(9), hard), repeats, 1)
+    np.testing.assert_allclose(drawn / 400, 9 * share / share.sum(), rtol=0.15)
+
+
+def test_a_repetition_is_another_example(training_set):
+    first, second = training_set[1, 2, 0], training_set[1, 2, 1]
+    assert first.name == second.name
+    assert not np.array_equal(first.inputs, second.inputs)
+
+
 def test_epochs_are_shuffled_differently():
     plan = BatchPlan(50, 50, seed=0)
-    orders = [[row for _, row in next(plan.batches(epoch))] for epoch in range(2)]
+    orders = [[row for _, row, _ in next(plan.batches(epoch))] for epoch in range(2)]
     assert orders[0] != orders[1]
     assert orders[0] != sorted(orders[0])
 

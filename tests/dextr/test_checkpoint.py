@@ -22,7 +22,7 @@ ALONE = World(0, 1, torch.device("cpu"))
 
 def step(state, config, seed):
     state.network.train()
-    loss = train_step(state, state.network, [tiny_batch(2, seed)], config, ALONE)
+    loss = train_step(state, state.network, [tiny_batch(2, seed)], config, ALONE).loss
     state.step += 1
     return loss
 

@@ -7,7 +7,7 @@ from support.tiny import plain_config, tiny_batch, tiny_network, tiny_state
 
 from dataloaders.shapes import ShapesInstances
 from dextr.distributed import World
-from dextr.engine import LossWatch, in_groups, spread, train_step, validate
+from dextr.engine import LossWatch, correct, in_groups, spread, train_step, validate
 from dextr.evaluation import evaluate
 from dextr.losses import class_balanced_bce
 from dextr.predictor import Predictor
@@ -37,7 +37,7 @@ def test_a_step_takes_the_mean_gradient_of_its_batches(void):
     reference = copy.deepcopy(state.network).train()
     state.network.train()
     group = [tiny_batch(3, 1), tiny_batch(2, 2), tiny_batch(1, 3)]
-    loss = train_step(state, state.network, group, config, ALONE)
+    loss = train_step(state, state.network, group, config, ALONE).loss
 
     total = 0
     for batch in group:
@@ -76,9 +76,24 @@ def test_bfloat16_on_the_cpu_comes_close():
         state.network.float().train()
         batch = tiny_batch(2)
         batch.inputs, batch.targets = batch.inputs.float(), batch.targets.float()
-        losses.append(train_step(state, state.network, [batch], config, ALONE).item())
+        losses.append(train_step(state, state.network, [batch], config, ALONE).loss.item())
     assert losses[0] != losses[1]
     assert losses[1] == pytest.approx(losses[0], rel=0.05)
+
+
+@pytest.mark.parametrize(("share", "changed"), [(0.0, 0), (1.0, 3), (0.5, None)])
+def test_corrections_come_to_the_share_of_batches_asked_for(share, changed):
+    config = plain_config(corrections=share)
+    network = tiny_network()
+    group = [tiny_batch(2, k) for k in range(3)]
+    done = [correct(network, group, config, ALONE, [seed, 0]) for seed in range(8)]
+    again = correct(network, group, config, ALONE, [3, 0])
+    counts = [
+        sum(not torch.equal(a.inputs, b.inputs) for a, b in zip(group, one, strict=True))
+        for one in done
+    ]
+    assert all(torch.equal(a.inputs, b.inputs) for a, b in zip(done[3], again, strict=True))
+    assert set(counts) == {changed} if changed is not None else 4 < sum(counts) < 20
 
 
 def test_a_loss_that_is_not_finite_names_step_values_and_objects():
