@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from dataloaders.label_maps import VOID, VOID_LABEL, LabelMapInstances
 from dataloaders.layout import find_base
 from dataloaders.reading import LARGEST_LABEL, read_label_map
+from dextr.images import readable_suffixes
 
 LOSSY = (".jpg", ".jpeg", ".jfif")
 SOFT_LEVELS = 10
@@ -86,7 +86,7 @@ class FolderInstances(LabelMapInstances):
 
 def _by_stem(folder: Path) -> dict[str, str]:
     """Return the names of a folder's images by name without extension."""
-    known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    known = readable_suffixes()
     files: dict[str, str] = {}
     for file in sorted(os.listdir(folder)):
         stem, suffix = os.path.splitext(file)

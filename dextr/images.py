@@ -44,6 +44,11 @@ def read_image(path: str | PathLike[str]) -> NDArray[np.uint8]:
         return _from_pil(image)
 
 
+def readable_suffixes() -> set[str]:
+    """Return how the names of image files end, in lower case: `.jpg` and so on."""
+    return {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+
+
 @contextmanager
 def open_image(path: str | PathLike[str]) -> Iterator[Image.Image]:
     """Open an image file; whatever is wrong with it becomes a ValueError that names it."""
