@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataloaders.augment import VOID_LABEL, Affine, compress_jpeg, jitter_colour, warp_labels
+from dataloaders.warp import warp_crop
 from dextr.geometry import RELAX, SIZE, CropWindow
-from dextr.inputs import stack_channels
+from dextr.inputs import fill_heat_channel
 from dextr.points import jitter_points, place_clicks, sample_extreme_points
 from dextr.samples import Example, Instance
 
@@ -67,7 +68,7 @@ class TrainTransform:
 
     def apply(self, instance: Instance, affine: Affine, rng: np.random.Generator) -> Example | None:
         """Return the example for a given flip, rotation and scale."""
-        matrix = affine.matrix(instance.hw)
+        config, matrix = self.config, affine.matrix(instance.hw)
         labels = warp_labels(instance, matrix)
         mask = labels == 1
         if not mask.any():
@@ -78,12 +79,14 @@ class TrainTransform:
         if not target.any():
             return None
         if clicks is None:
-            points = sample_extreme_points(target, self.config.pert, rng)
+            points = sample_extreme_points(target, config.pert, rng)
         else:
             points = place_clicks(clicks, window)
         points = np.concatenate([points, self._extra_points(target, rng)])
-        crop = warp_crop(self._recolour(instance.image, rng), matrix, window)
-        return Example(stack_channels(crop, points), target, void, instance.name)
+        inputs = np.empty((4, config.size, config.size), np.float32)
+        warp_crop(self._recolour(instance.image, rng), matrix, window, out=inputs[:3])
+        fill_heat_channel(inputs, points)
+        return Example(inputs, target, void, instance.name)
 
     def _window(
         self, mask: NDArray[np.bool_], rng: np.random.Generator
@@ -116,26 +119,3 @@ class TrainTransform:
         if self.config.jpeg and rng.random() < self.config.jpeg:
             image = compress_jpeg(image, int(rng.integers(30, 96)))
         return image
-
-
-def warp_crop(image: NDArray[np.uint8], matrix: NDArray, window: CropWindow) -> NDArray[np.float32]:
-    """Return the crop (S, S, 3) of an image moved by `matrix` into the window's frame.
-
-    Args:
-        image: (H, W, 3).
-        matrix: (3, 3) from the image's pixel indices, xy, to the frame's.
-        window: A window of the frame; what lies outside the frame is zero.
-    """
-    x_scale, y_scale = window.scale
-    x_shift, y_shift = window.to_crop(np.zeros((1, 2)))[0]
-    to_crop = np.array([[x_scale, 0, x_shift], [0, y_scale, y_shift], [0, 0, 1]]) @ matrix
-    side = (window.size, window.size)
-    crop = cv2.warpAffine(image.astype(np.float32), to_crop[:2], side, flags=cv2.INTER_CUBIC)
-    height, width = window.image_hw
-    first = np.ceil(window.to_crop(np.array([[-0.5, -0.5]]))[0]).astype(int).clip(0)
-    last = np.floor(window.to_crop(np.array([[width - 0.5, height - 0.5]]))[0]).astype(int)
-    crop[: first[1]] = 0
-    crop[last[1] + 1 :] = 0
-    crop[:, : first[0]] = 0
-    crop[:, last[0] + 1 :] = 0
-    return crop

@@ -38,10 +38,17 @@ def render_heatmap(
     along_y = _gaussian(points[:, 1], hw[0], fwhm)
     heatmap = np.zeros(hw, np.float32)
     for gx, gy in zip(along_x, along_y, strict=True):
-        np.maximum(heatmap, gy[:, None] * gx[None, :], out=heatmap)
+        rows, columns = _non_zero(gy), _non_zero(gx)
+        near = heatmap[rows, columns]
+        np.maximum(near, gy[rows, None] * gx[None, columns], out=near)
     return heatmap
 
 
 def _gaussian(centres: NDArray, length: int, fwhm: float) -> NDArray[np.float32]:
     distance = np.arange(length)[None, :] - centres[:, None]
     return np.exp2(-4 * (distance / fwhm) ** 2).astype(np.float32)
+
+
+def _non_zero(gaussian: NDArray[np.float32]) -> slice:
+    found = np.flatnonzero(gaussian)
+    return slice(found[0], found[-1] + 1) if found.size else slice(0)

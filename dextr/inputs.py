@@ -21,17 +21,19 @@ def encode(image: NDArray, window: CropWindow, points_in_crop: NDArray) -> NDArr
     Returns:
         (4, S, S): R, G, B and the heat map stretched to 0..255.
     """
-    return stack_channels(window.cut(image, cv2.INTER_CUBIC), points_in_crop)
-
-
-def stack_channels(crop: NDArray, points_in_crop: NDArray) -> NDArray[np.float32]:
-    """Return a resized crop (S, S, 3) and the heat map of its points as (4, S, S)."""
-    inputs = np.empty((4, *crop.shape[:2]), np.float32)
-    inputs[:3] = crop.transpose(2, 0, 1)
-    heatmap = render_heatmap(points_in_crop, crop.shape[:2])
-    low, high = heatmap.min(), heatmap.max()
-    np.multiply(heatmap - low, 255 / max(high - low, 1e-30), out=inputs[3])
+    inputs = np.empty((4, window.size, window.size), np.float32)
+    for channel in range(3):
+        inputs[channel] = window.cut(image[:, :, channel], cv2.INTER_CUBIC)
+    fill_heat_channel(inputs, points_in_crop)
     return inputs
+
+
+def fill_heat_channel(inputs: NDArray[np.float32], points_in_crop: NDArray) -> None:
+    """Write the heat map of points (N, 2), stretched to 0..255, into inputs (4, S, S)."""
+    heatmap = render_heatmap(points_in_crop, inputs.shape[1:])
+    low, high = heatmap.min(), heatmap.max()
+    np.subtract(heatmap, low, out=inputs[3])
+    inputs[3] *= 255 / max(high - low, 1e-30)
 
 
 def decode(logits: NDArray, window: CropWindow, clip: bool = True) -> NDArray[np.float32]:

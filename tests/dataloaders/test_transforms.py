@@ -6,7 +6,7 @@ import pytest
 
 from dataloaders.augment import Affine
 from dataloaders.shapes import ShapesInstances
-from dataloaders.transforms import TrainTransform, TransformConfig, warp_crop
+from dataloaders.transforms import TrainTransform, TransformConfig
 from dextr.geometry import CropWindow
 from dextr.inputs import encode
 from dextr.points import sample_extreme_points
@@ -62,17 +62,6 @@ def test_smooth_images_agree_closely():
     example = TrainTransform(config).apply(instance, affine, np.random.default_rng(0))
     expected, _ = published_example(instance, affine, config, np.random.default_rng(0))
     assert np.abs(example.inputs - expected).max() < 1.0
-
-
-def test_outside_the_frame_is_zero():
-    image = np.full((40, 60, 3), 255, np.uint8)
-    mask = np.zeros((40, 60), bool)
-    mask[0:10, 0:10] = True
-    window = CropWindow.around(mask, mask.shape, relax=10, size=60)
-    crop = warp_crop(image, np.eye(3), window)
-    assert (crop[:20] == 0).all()
-    assert (crop[:, :20] == 0).all()
-    assert np.abs(crop[24:, 24:] - 255).max() < 1e-3
 
 
 def test_an_object_outside_the_frame_gives_nothing():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.golden import cases
 
 from dextr.heatmap import render_heatmap
-from dextr.inputs import stack_channels
+from dextr.inputs import fill_heat_channel
 
 
 @pytest.mark.parametrize("case", cases("heatmap"))
@@ -18,8 +18,10 @@ def test_reference_vectors(case):
     heatmap = render_heatmap(case["points_xy"], hw)
     assert heatmap.dtype == np.float32
     np.testing.assert_allclose(heatmap, case["heatmap"], rtol=0, atol=1e-6)
-    channel = stack_channels(np.zeros((*hw, 3), np.float32), case["points_xy"])[3]
-    np.testing.assert_allclose(channel, case["heatmap_255"], rtol=0, atol=255e-6)
+    inputs = np.full((4, *hw), 7, np.float32)
+    fill_heat_channel(inputs, case["points_xy"])
+    assert (inputs[:3] == 7).all()
+    np.testing.assert_allclose(inputs[3], case["heatmap_255"], rtol=0, atol=255e-6)
 
 
 def slow_heatmap(points, hw, fwhm):
@@ -39,9 +41,20 @@ def test_is_what_a_loop_over_pixels_gives(points, fwhm):
     np.testing.assert_allclose(heatmap, slow_heatmap(points, (7, 9), fwhm), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("x", [-200.0, -61.3, 0.0, 61.0, 140.5, 330.0])
+def test_far_from_a_point_nothing_changes(x):
+    rows, columns = np.indices((9, 200))
+    squares = [(columns - x) ** 2 + (rows - 3) ** 2, (columns - 70) ** 2 + (rows - 5) ** 2]
+    whole = np.exp2(-4 * np.minimum(*squares) / 10**2)
+    heatmap = render_heatmap(np.array([[x, 3], [70, 5]]), (9, 200))
+    np.testing.assert_allclose(heatmap, whole, rtol=1e-5, atol=1e-37)
+
+
 def test_no_points_give_zeros():
     assert not render_heatmap(np.zeros((0, 2)), (3, 4)).any()
-    assert not stack_channels(np.zeros((3, 3, 3), np.float32), np.zeros((0, 2)))[3].any()
+    inputs = np.ones((4, 3, 3), np.float32)
+    fill_heat_channel(inputs, np.zeros((0, 2)))
+    assert not inputs[3].any()
 
 
 def test_half_the_maximum_lies_half_the_width_away():

@@ -1,0 +1,107 @@
+"""The input pipeline as it is written down first: every step on whole arrays, one after another.
+
+The same steps as the method's description has them, with the same results (up to the second
+interpolation in training), and nothing done for speed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dataloaders.augment import Affine
+from dataloaders.label_maps import VOID_LABEL
+from dataloaders.transforms import TrainTransform
+from dextr.geometry import RELAX, SIZE
+from dextr.heatmap import FWHM
+from dextr.points import sample_extreme_points
+from dextr.samples import Example, Instance
+
+
+def heat_map(points: NDArray, hw: tuple[int, int]) -> NDArray[np.float64]:
+    """Return the maximum of one full float64 Gaussian per point (N, 2), xy, in 0..1."""
+    y, x = np.mgrid[: hw[0], : hw[1]].astype(np.float64)
+    maps = [np.exp(-4 * np.log(2) * ((x - px) ** 2 + (y - py) ** 2) / FWHM**2) for px, py in points]
+    return np.max(maps, axis=0)
+
+
+def evaluation_input(
+    instance: Instance, rng: np.random.Generator, relax: int = RELAX, size: int = SIZE
+) -> NDArray[np.float32]:
+    """Return the network's input (4, S, S): pad, crop, resize, points, heat map, stack."""
+    box = _relaxed_box(instance.mask, relax)
+    image = _crop(instance.image.astype(np.float32), box)
+    mask = _crop(instance.mask.astype(np.float32), box)
+    image = cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC)
+    mask = cv2.resize(mask, (size, size), interpolation=cv2.INTER_NEAREST)
+    return _stack(image, sample_extreme_points(mask, 0, rng))
+
+
+class StraightforwardTransform(TrainTransform):
+    """The training transform on whole images: flip, then warp, then crop and resize, in float."""
+
+    def apply(self, instance: Instance, affine: Affine, rng: np.random.Generator) -> Example | None:
+        """Return the example for a given flip, rotation and scale."""
+        size = self.config.size
+        matrix = Affine(False, affine.degrees, affine.scale).matrix(instance.hw)[:2]
+        moved = []
+        for field in (instance.image, instance.mask, instance.void):
+            array = field.astype(np.float32)
+            if affine.flip:
+                array = cv2.flip(array, 1)
+            way = cv2.INTER_CUBIC if array.ndim == 3 else cv2.INTER_NEAREST
+            moved.append(cv2.warpAffine(array, matrix, instance.hw[::-1], flags=way))
+        if not moved[1].any():
+            return None
+        box = _relaxed_box(moved[1], self.config.relax)
+        crops = []
+        for array in moved:
+            way = cv2.INTER_CUBIC if array.ndim == 3 else cv2.INTER_NEAREST
+            crops.append(cv2.resize(_crop(array, box), (size, size), interpolation=way))
+        image, mask, void = crops
+        if not mask.any():
+            return None
+        points = sample_extreme_points(mask, self.config.pert, rng)
+        return Example(_stack(image, points), mask > 0, void > 0, instance.name)
+
+
+def index_rows(label_path: Path, class_path: Path) -> list[tuple[int, int, int]]:
+    """Return (object_id, category, area) of a VOC mask, one object after another."""
+    labels, classes = np.array(Image.open(label_path)), np.array(Image.open(class_path))
+    rows = []
+    for number in np.unique(labels):
+        if number in (0, VOID_LABEL):
+            continue
+        own = labels == number
+        known = classes[own & (classes > 0) & (classes < VOID_LABEL)]
+        category = int(np.bincount(known).argmax()) - 1 if known.size else -1
+        rows.append((int(number), category, int(own.sum())))
+    return rows
+
+
+def _relaxed_box(mask: NDArray, relax: int) -> tuple[int, int, int, int]:
+    rows, columns = np.nonzero(mask)
+    return (
+        int(columns.min()) - relax, int(rows.min()) - relax,
+        int(columns.max()) + relax + 1, int(rows.max()) + relax + 1,
+    )  # fmt: skip
+
+
+def _crop(array: NDArray, box: tuple[int, int, int, int]) -> NDArray:
+    """Return what lies in the box (x0, y0, x1, y1; half-open), zero outside the array."""
+    x0, y0, x1, y1 = box
+    height, width = array.shape[:2]
+    content = np.zeros((y1 - y0, x1 - x0, *array.shape[2:]), array.dtype)
+    left, top, right, bottom = max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
+    content[top - y0 : bottom - y0, left - x0 : right - x0] = array[top:bottom, left:right]
+    return content
+
+
+def _stack(image: NDArray, points: NDArray) -> NDArray[np.float32]:
+    heat = heat_map(points, (image.shape[0], image.shape[1]))
+    heat = 255 * (heat - heat.min()) / (heat.max() - heat.min())
+    return np.concatenate([image, heat[:, :, None]], axis=2).astype(np.float32).transpose(2, 0, 1)
