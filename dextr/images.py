@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-ImageLike: TypeAlias = "str | PathLike[str] | Image.Image | NDArray"
+ImageLike: TypeAlias = str | PathLike[str] | Image.Image | NDArray
 
 
 def as_rgb(image: ImageLike) -> NDArray[np.uint8]:
