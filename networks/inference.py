@@ -1,0 +1,81 @@
+"""A copy of a network for prediction: the same logits to rounding, sooner and in less memory."""
+
+from __future__ import annotations
+
+import copy
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from networks.decoder import SkipDecoder
+from networks.dextr_net import DextrNet
+from networks.heads import PspHead, resize_bilinear
+
+
+def for_inference(network: DextrNet) -> DextrNet:
+    """Return a copy that only predicts; the network itself stays as it is.
+
+    Batch norms are folded into the convolutions before them, the PSP head's 1x1 convolution is
+    applied to the pooled maps before they are enlarged, and channels are last in memory. The copy
+    does not follow later changes of the network's values, and cannot be trained or saved as one.
+    """
+    fast = copy.deepcopy(network).eval().requires_grad_(False)
+    for module in list(fast.modules()):
+        _fold_batch_norms(module)
+    if isinstance(fast.layer5, PspHead):
+        fast.layer5 = FoldedPspHead(fast.layer5)
+    elif isinstance(fast.layer5, SkipDecoder):
+        fast.layer5.psp = FoldedPspHead(fast.layer5.psp)
+    return fast.to(memory_format=torch.channels_last)
+
+
+def _fold_batch_norms(module: nn.Module) -> None:
+    """Fold each batch norm among the module's children into the convolution listed before it."""
+    for (name, conv), (norm_name, norm) in pairwise(list(module.named_children())):
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            setattr(module, name, fuse_conv_bn_eval(conv, norm))
+            setattr(module, norm_name, nn.Identity())
+
+
+class FoldedPspHead(PspHead):
+    """A PSP head that convolves its pooled maps while they are small.
+
+    A 1x1 convolution mixes channels, bilinear interpolation mixes places: their order does not
+    matter. So the bottleneck's convolution of the joined maps is a sum of one per map, and only
+    that of the features themselves runs at their size.
+
+    Args:
+        head: A head whose batch norms have been folded. They share their values.
+    """
+
+    def __init__(self, head: PspHead) -> None:
+        nn.Module.__init__(self)
+        joined, *_ = head.bottleneck
+        assert isinstance(joined, nn.Conv2d)
+        width, branches = joined.out_channels, len(head.stages)
+        own = joined.in_channels - width * branches
+        *pooled, own_weight = joined.weight.split([width] * branches + [own], dim=1)
+        self.stages = nn.ModuleList(
+            nn.Sequential(stage, _conv1x1(weight))
+            for stage, weight in zip(head.stages, pooled, strict=True)
+        )
+        self.bottleneck = nn.Sequential(_conv1x1(own_weight, joined.bias))
+        if hasattr(head, "final"):
+            self.final = head.final
+
+    def features(self, x: Tensor) -> Tensor:
+        hw = (x.shape[2], x.shape[3])
+        mixed = self.bottleneck(x)
+        for stage in self.stages:
+            mixed += resize_bilinear(stage(x), hw)
+        return mixed.relu_()
+
+
+def _conv1x1(weight: Tensor, bias: Tensor | None = None) -> nn.Conv2d:
+    conv = nn.Conv2d(weight.shape[1], weight.shape[0], 1, bias=bias is not None, device="meta")
+    conv.weight = nn.Parameter(weight.clone(), requires_grad=False)
+    if bias is not None:
+        conv.bias = nn.Parameter(bias, requires_grad=False)
+    return conv

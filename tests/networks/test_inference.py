@@ -1,0 +1,100 @@
+"""The copy for prediction against the network it was made from."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from networks import build_network
+from networks.inference import for_inference
+
+VARIANTS = [
+    {"backbone": "resnet101"},
+    {"backbone": "resnet50", "head": "atrous", "stride_on": "3x3"},
+    {"backbone": "resnet50", "output_stride": 16, "skips": 1},
+    {"backbone": "resnet34", "head": "atrous", "output_stride": 16},
+    {"backbone": "resnet18", "skips": 2},
+    {"backbone": "resnet18", "stages": 3, "output_stride": 16, "skips": 2},
+    {"backbone": "resnet18", "stages": 1, "in_channels": 3},
+]
+
+
+def random_network(**options):
+    """A network whose every value is random, with logits that differ from place to place."""
+    torch.manual_seed(0)
+    network = build_network(**({"head_width": 8} | options)).eval()
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.3, 0.8)
+            nn.init.normal_(module.bias, std=0.2)
+            module.running_mean.normal_(std=0.2)
+            module.running_var.uniform_(0.5, 1.5)
+    network.conv1.weight.data /= 255
+    return network
+
+
+def random_input(count, channels, hw):
+    return 255 * torch.rand(count, channels, *hw, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("options", VARIANTS, ids=lambda o: " ".join(map(str, o.values())))
+@pytest.mark.parametrize(("count", "hw"), [(1, (64, 64)), (2, (56, 80))])
+def test_logits_are_those_of_the_network(options, count, hw):
+    network = random_network(**options)
+    inputs = random_input(count, network.config.in_channels, hw)
+    with torch.inference_mode():
+        expected = network(inputs)
+        found = for_inference(network)(inputs)
+    assert expected.std() > 0.02
+    assert found.shape == expected.shape
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("head", ["psp", "atrous"])
+def test_in_double_precision_nothing_but_the_order_of_sums_differs(head):
+    network = random_network(backbone="resnet18", head=head).double()
+    inputs = random_input(2, 4, (72, 40)).double()
+    with torch.inference_mode():
+        expected = network(inputs)
+        torch.testing.assert_close(for_inference(network)(inputs), expected, rtol=0, atol=1e-11)
+
+
+def test_the_network_stays_as_it_was():
+    network = random_network(backbone="resnet18", skips=1).train()
+    before = copy.deepcopy(network)
+    fast = for_inference(network)
+    with torch.inference_mode():
+        fast(random_input(1, 4, (32, 32)))
+    assert network.training
+    assert not fast.training
+    assert str(network) == str(before)
+    state = network.state_dict()
+    for name, value in before.state_dict().items():
+        assert torch.equal(state[name], value), name
+        assert state[name].stride() == value.stride(), name
+    ours = {p.data_ptr() for p in network.parameters()}
+    assert not ours & {p.data_ptr() for p in fast.parameters()}
+    trained = [p.requires_grad for p in before.parameters()]
+    assert [p.requires_grad for p in network.parameters()] == trained
+
+
+def test_no_batch_norm_is_left():
+    fast = for_inference(random_network(backbone="resnet18", skips=2))
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in fast.modules())
+    assert not any(p.requires_grad for p in fast.parameters())
+
+
+def test_the_pooled_maps_are_convolved_while_they_are_small():
+    fast = for_inference(random_network(backbone="resnet18", stages=1))
+    seen = []
+    for module in fast.layer5.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(lambda m, i, o: seen.append((m.in_channels, *o.shape[2:])))
+    with torch.inference_mode():
+        fast(random_input(1, 4, (48, 64)))
+    # The features first, then each branch's own and its part of the bottleneck, then the last.
+    pooled = [(channels, bin_, bin_) for bin_ in (1, 2, 3, 6) for channels in (64, 8)]
+    assert seen == [(64, 12, 16), *pooled, (8, 12, 16)]
