@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test fix clean
+.PHONY: demo test docs fix clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python demo.py --output demo_output/mask.png
@@ -13,6 +13,11 @@ test: $(VENV)/.tools
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+# Modules are named one by one: pdoc leaves out those that a package's __all__ does not list.
+docs: $(VENV)/.tools
+	$(BIN)/pdoc --docformat google --output-directory build/docs networks dextr dataloaders \
+	  $(subst /,.,$(basename $(wildcard networks/[a-z]*.py dextr/[a-z]*.py dataloaders/[a-z]*.py)))
 
 fix: $(VENV)/.tools
 	$(BIN)/ruff check --fix .
