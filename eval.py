@@ -52,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.clicks:
             rounds = refine(judge, rows, world, args.clicks, visit)
         else:
-            rounds = [judge.score(rows, world, visit)]
+            looked_at = folder or args.dataset == "coco"
+            rounds = [judge.score(rows, world, visit if looked_at else None)]
         found = [detection for part in world.gather(detections) for detection in part]
         if world.main:
             report(args, instances, judge, rounds, found)
@@ -87,12 +88,12 @@ def make_judge(args: argparse.Namespace, instances: Instances, world: World) -> 
     loaded = load_network(args.weights)
     if world.main and not loaded.trained:
         print("these weights are UNTRAINED: the numbers say nothing about the method")
-    predictor = Predictor(
-        loaded.network,
-        size=args.size or loaded.size,
-        relax=loaded.relax if args.relax is None else args.relax,
-        threshold=loaded.threshold if args.threshold is None else args.threshold,
-        device=world.device,
+    predictor = Predictor.from_loaded(
+        loaded,
+        world.device,
+        size=args.size,
+        relax=args.relax,
+        threshold=args.threshold,
         batch_size=args.batch_size,
     )
     settings = EvaluationSettings(

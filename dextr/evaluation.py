@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +12,12 @@ from tqdm import tqdm
 
 from dextr.inputs import decode, encode
 from dextr.metrics import ObjectScore, score_object
-from dextr.parallel import map_ahead
+from dextr.pipeline import run_through
 from dextr.predictor import Predictor
 from dextr.protocol import EvaluationSettings, Prompt, prompt_for, stretched
 from dextr.samples import Instance
+
+T = TypeVar("T")
 
 
 class Objects(Protocol):
@@ -67,34 +68,54 @@ def evaluate(
         settings: Points, protocol, thresholds.
         rows: Which objects, None for all; `rows_of_process` shares them between processes.
         progress: Show a bar.
-        workers: Threads that read, encode and score while the network runs.
-        visit: Called with each outcome, in the order of the rows.
+        workers: Processes that read, encode and score while the network runs.
+        visit: Called with each outcome, in the order of the rows. Without it only the scores
+            leave the workers, which is faster.
 
     Returns:
         One score per row, in their order.
     """
     chosen = list(range(len(instances)) if rows is None else rows)
-    outcomes = segment(predictor, instances, settings, chosen, workers)
-    return collect(outcomes, len(chosen), progress, visit)
+    take: Callable[[Outcome], Outcome | ObjectScore] = score_of if visit is None else whole
+    results = segment(predictor, instances, settings, chosen, workers, take=take)
+    return collect(results, len(chosen), progress, visit)
 
 
 def collect(
-    outcomes: Iterable[Outcome],
+    results: Iterable[Outcome | ObjectScore],
     count: int,
     progress: bool = True,
     visit: Callable[[Outcome], None] | None = None,
 ) -> list[ObjectScore]:
-    """Return the scores of a stream of outcomes, under a bar that shows their mean IoU."""
+    """Return the scores of a stream of results, under a bar that shows their mean IoU.
+
+    Args:
+        results: Outcomes, or scores alone where nobody visits.
+        count: How many.
+        progress: Show the bar.
+        visit: Called with each outcome.
+    """
     scores = []
     total = 0.0
-    with tqdm(outcomes, total=count, desc="evaluate", unit="obj", disable=not progress) as bar:
-        for outcome in bar:
-            scores.append(outcome.score)
-            total += outcome.score.iou
+    with tqdm(results, total=count, desc="evaluate", unit="obj", disable=not progress) as bar:
+        for result in bar:
+            score = score_of(result)
+            scores.append(score)
+            total += score.iou
             bar.set_postfix_str(f"mean IoU {100 * total / len(scores):.2f}", refresh=False)
-            if visit is not None:
-                visit(outcome)
+            if visit is not None and isinstance(result, Outcome):
+                visit(result)
     return scores
+
+
+def whole(outcome: Outcome) -> Outcome:
+    """Return the outcome: what `segment` gives unless told to give less."""
+    return outcome
+
+
+def score_of(result: Outcome | ObjectScore) -> ObjectScore:
+    """Return the score of an outcome; a score is its own."""
+    return result.score if isinstance(result, Outcome) else result
 
 
 def segment(
@@ -104,36 +125,45 @@ def segment(
     rows: Iterable[int],
     workers: int = 0,
     extra: Mapping[int, NDArray] | None = None,
-) -> Iterator[Outcome]:
+    take: Callable[[Outcome], T] = whole,  # type: ignore[assignment]
+) -> Iterator[T]:
     """Yield what the network makes of each object, in order; see `evaluate`.
 
-    `extra` holds by row, (K, 2), xy, in the image, what is clicked after the extreme points.
+    Args:
+        predictor: The network, its crop and its batch size.
+        instances: The data set.
+        settings: Points, protocol, thresholds.
+        rows: Which objects.
+        workers: Processes that read, encode and score while the network runs.
+        extra: By row, (K, 2), xy, in the image: what is clicked after the extreme points.
+        take: What is wanted of each outcome: a module's function, called in the workers.
     """
-    further = extra or {}
+    work = _Evaluation(instances, settings, predictor.relax, predictor.size, extra or {}, take)
+    return run_through(work, list(rows), predictor, workers)
 
-    def prepare(row: int) -> tuple[Prompt, NDArray[np.float32]]:
-        prompt = prompt_for(
-            row, instances[row], settings, predictor.relax, predictor.size, further.get(row, ())
-        )
+
+@dataclass(frozen=True)
+class _Evaluation(Generic[T]):
+    """What is done with each object beside the network."""
+
+    instances: Objects
+    settings: EvaluationSettings
+    relax: int
+    size: int
+    extra: Mapping[int, NDArray]
+    take: Callable[[Outcome], T]
+
+    def prepare(self, row: int, /) -> tuple[Prompt, NDArray[np.float32]]:
+        instance, extra = self.instances[row], self.extra.get(row, ())
+        prompt = prompt_for(row, instance, self.settings, self.relax, self.size, extra)
         return prompt, encode(prompt.instance.image, prompt.window, prompt.points)
 
-    def judge(pair: tuple[Prompt, NDArray[np.float32]]) -> Outcome:
-        prompt, logits = pair
+    def judge(self, prompt: Prompt, logits: NDArray[np.float32], /) -> T:
         prob: NDArray = decode(logits, prompt.window)
-        if settings.protocol == "released":
+        if self.settings.protocol == "released":
             prob = stretched(prob)
-        return outcome_of(prompt.row, prompt.instance, prob, prompt.clicks, settings)
-
-    def through_network(
-        prepared: Iterator[tuple[Prompt, NDArray[np.float32]]],
-    ) -> Iterator[tuple[Prompt, NDArray[np.float32]]]:
-        while batch := list(islice(prepared, predictor.batch_size)):
-            logits = predictor.logits(np.stack([inputs for _, inputs in batch]))
-            yield from zip((prompt for prompt, _ in batch), logits, strict=True)
-
-    ahead = 2 * predictor.batch_size
-    prepared = map_ahead(prepare, rows, workers, ahead)
-    return map_ahead(judge, through_network(prepared), workers, ahead)
+        outcome = outcome_of(prompt.row, prompt.instance, prob, prompt.clicks, self.settings)
+        return self.take(outcome)
 
 
 def outcome_of(

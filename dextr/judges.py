@@ -17,8 +17,10 @@ from dextr.evaluation import (
     Outcome,
     collect,
     rows_of_process,
+    score_of,
     scores_in_order,
     segment,
+    whole,
 )
 from dextr.mask_folder import MaskFolder
 from dextr.metrics import ObjectScore
@@ -31,13 +33,16 @@ from dextr.weights import LoadedNetwork
 class OutcomesOf(Protocol):
     """Gives the outcomes of some rows, in their order.
 
-    `extra` holds further clicks by row, as `dextr.evaluation.segment` has it; masks made
-    elsewhere do not heed it.
+    `extra` and `take` are as `dextr.evaluation.segment` has them; masks made elsewhere do not
+    heed the further clicks.
     """
 
     def __call__(
-        self, rows: list[int], extra: Mapping[int, NDArray] | None = None
-    ) -> Iterator[Outcome]: ...
+        self,
+        rows: list[int],
+        extra: Mapping[int, NDArray] | None = None,
+        take: Callable[[Outcome], Any] = whole,
+    ) -> Iterator[Any]: ...
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Judge:
         self,
         rows: list[int],
         world: World,
-        visit: Callable[[Outcome], None],
+        visit: Callable[[Outcome], None] | None = None,
         extra: Mapping[int, NDArray] | None = None,
     ) -> list[ObjectScore]:
         """Score the rows, shared between processes, and return all scores by row.
@@ -70,12 +75,13 @@ class Judge:
         Args:
             rows: Which objects.
             world: The processes.
-            visit: Called with each outcome of this process.
+            visit: Called with each outcome of this process; None is faster.
             extra: Further clicks, by row; this process's rows suffice.
         """
         places = rows_of_process(len(rows), self.batch_size, world.rank, world.size)
         own = [rows[k] for k in places]
-        scores = collect(self.outcomes(own, extra), len(own), world.main, visit)
+        results = self.outcomes(own, extra, whole if visit else score_of)
+        scores = collect(results, len(own), world.main, visit)
         return scores_in_order(world.gather(scores))
 
 
@@ -93,11 +99,19 @@ def network_judge(
         predictor: What runs it.
         instances: The data set.
         settings: Points, protocol, thresholds.
-        workers: Threads that read and score while the network runs.
+        workers: Processes that read and score while the network runs.
     """
     noise = f" moved by up to {settings.noise:g} px" if settings.noise else ""
+
+    def outcomes(
+        rows: list[int],
+        extra: Mapping[int, NDArray] | None = None,
+        take: Callable[[Outcome], Any] = whole,
+    ) -> Iterator[Any]:
+        return segment(predictor, instances, settings, rows, workers, extra, take)
+
     return Judge(
-        lambda rows, extra=None: segment(predictor, instances, settings, rows, workers, extra),
+        outcomes,
         {
             **asdict(settings),
             "size": predictor.size,
@@ -129,8 +143,16 @@ def folder_judge(
         workers: Threads that read and score.
     """
     folder = MaskFolder(root)
+
+    def outcomes(
+        rows: list[int],
+        extra: Mapping[int, NDArray] | None = None,
+        take: Callable[[Outcome], Any] = whole,
+    ) -> Iterator[Any]:
+        return map(take, folder.outcomes(instances, labels, settings, rows, workers))
+
     return Judge(
-        lambda rows, extra=None: folder.outcomes(instances, labels, settings, rows, workers),
+        outcomes,
         {"thresholds": settings.thresholds, "boundary": settings.boundary},
         f"masks in {root}, threshold {settings.thresholds[0]:g}",
     )

@@ -184,9 +184,32 @@ class Predictor:
 
     def logits(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run the network on encoded objects (N, 4, S, S); returns (N, S, S)."""
+        return self.start(inputs)()
+
+    def start(self, inputs: NDArray[np.float32]) -> Callable[[], NDArray[np.float32]]:
+        """Begin to run the network on encoded objects (N, 4, S, S).
+
+        Returns:
+            What waits for the network and gives the logits (N, S, S). Until it is called, a GPU
+            works beside the caller.
+        """
+        on_gpu = self.device.type == "cuda"
         with torch.inference_mode():
-            batch = torch.from_numpy(np.ascontiguousarray(inputs)).to(self.device)
-            return self.network(batch)[:, 0].float().cpu().numpy()
+            batch = torch.from_numpy(np.ascontiguousarray(inputs))
+            if on_gpu:
+                batch = batch.pin_memory().to(self.device, non_blocking=True)
+            # From a GPU this copies into page-locked memory, while it works.
+            logits = self.network(batch)[:, 0].float().to("cpu", non_blocking=True)
+        if not on_gpu:
+            return logits.numpy
+        done = torch.cuda.Event()
+        done.record(torch.cuda.current_stream(self.device))
+
+        def wait() -> NDArray[np.float32]:
+            done.synchronize()
+            return logits.numpy()
+
+        return wait
 
 
 def load_predictor(

@@ -77,7 +77,7 @@ def test_the_parts_one_after_the_other_give_the_same(instances):
         assert outcome.score.iou == iou(expected > 0.5, instance.mask, instance.void)
 
 
-def test_repeats_exactly_with_any_number_of_threads(instances, network):
+def test_repeats_exactly_with_any_number_of_processes(instances, network):
     predictor = Predictor(network, size=64, batch_size=4)
     expected = evaluate(predictor, instances, settings_of(), progress=False)
     assert 0.05 < summarize(expected).mean_iou < 0.95
