@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -57,3 +58,21 @@ class Batch:
             targets=self.targets.pin_memory(),
             voids=self.voids.pin_memory(),
         )
+
+
+def on_device(
+    batches: Iterable[Batch], device: torch.device, channels_last: bool = False
+) -> Iterator[Batch]:
+    """Yield batches on a device; a GPU copies each while it still works on those before."""
+    if device.type != "cuda":
+        yield from (batch.to(device, channels_last) for batch in batches)
+        return
+    copying = torch.cuda.Stream(device)
+    for batch in batches:
+        with torch.cuda.stream(copying):
+            moved = batch.to(device, channels_last)
+        working = torch.cuda.current_stream(device)
+        working.wait_stream(copying)
+        for tensor in (moved.inputs, moved.targets, moved.voids):
+            tensor.record_stream(working)
+        yield moved

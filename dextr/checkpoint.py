@@ -79,7 +79,14 @@ class TrainState:
         load_strict(self.network, saved["weights"])
         if self.average is not None:
             load_strict(self.average.network, saved["ema"])
-        self.optimizer.load_state_dict(saved["optimizer"])
+        # Whether the optimiser is fused is up to this machine, not the one that saved.
+        groups = [
+            {**group, "fused": own["fused"]}
+            for own, group in zip(
+                self.optimizer.param_groups, saved["optimizer"]["param_groups"], strict=False
+            )
+        ]
+        self.optimizer.load_state_dict({**saved["optimizer"], "param_groups": groups})
         self.scaler.load_state_dict(saved["scaler"])
         self.epoch, self.epoch_step, self.step = saved["epoch"], saved["epoch_step"], saved["step"]
         self.best, self.losses = saved["best"], list(saved["losses"])

@@ -171,7 +171,7 @@ class RunConfig:
     seed: int = option(0, "seed of everything random")
     device: str | None = option(None, "cpu, cuda or cuda:N; CUDA if there is any", free=True)
     workers: int = option(2, "processes that prepare objects (of each training process)", free=True)
-    compile: bool = option(False, "compile the network", free=True)
+    compile: bool = option(False, "compile the network, minutes at the start", free=True)
     channels_last: bool = option(True, "keep tensors channels last, which is faster", free=True)
     eval_every: int = option(10, "epochs between evaluations; 0: only at the end", free=True)
     eval_limit: int = option(0, "objects scored in each evaluation but the last; 0: all", free=True)

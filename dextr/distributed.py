@@ -128,7 +128,7 @@ class SyncedBatchNorm(HeadBatchNorm):
         assert self.running_mean is not None
         assert self.running_var is not None
         values = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-        count = torch.tensor(x.numel() // x.shape[1], dtype=torch.float64, device=x.device)
+        count = torch.full((), x.numel() // x.shape[1], dtype=torch.float64, device=x.device)
         dist.all_reduce(count)
         mean = _SumOverProcesses.apply(values.sum(dim=(0, 2, 3))) / count
         centred = values - mean[:, None, None]

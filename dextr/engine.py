@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
+from functools import partial
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
@@ -19,7 +20,7 @@ from dextr.checkpoint import TrainState
 from dextr.config import OptimConfig
 from dextr.corrections import add_corrections
 from dextr.distributed import World
-from dextr.evaluation import Objects, Outcome, evaluate, rows_of_process
+from dextr.evaluation import Objects, Outcome, collect, rows_of_process, segment
 from dextr.hard_examples import crop_ious
 from dextr.losses import class_balanced_bce, class_counts
 from dextr.metrics import ObjectScore
@@ -30,6 +31,7 @@ from dextr.visualize import contact_sheet, overlay
 T = TypeVar("T")
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 PICTURES = 8
+Tile = tuple[NDArray[np.uint8], str]
 
 
 def in_groups(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -124,7 +126,7 @@ def batch_loss(logits: Tensor, batch: Batch, config: OptimConfig, world: World) 
     objects: Tensor | int = 1
     if world.size > 1:
         own = class_counts(batch.targets, void)
-        sums = world.sum(torch.cat([own, own.new_tensor([len(batch)])]))
+        sums = world.sum(torch.cat([own, own.new_full((1,), len(batch))]))
         # Dividing afterwards leaves the number of objects on the GPU.
         counts, batch_size, objects = sums[:2], 1, sums[2]
     loss = class_balanced_bce(
@@ -185,6 +187,7 @@ def validate(
     settings: EvaluationSettings,
     world: World,
     limit: int = 0,
+    workers: int = 0,
 ) -> tuple[list[ObjectScore], NDArray[np.uint8] | None]:
     """Score a network, each process its share of the objects.
 
@@ -194,30 +197,38 @@ def validate(
         settings: How they are scored.
         world: The processes.
         limit: Score only this many, evenly spread; 0: all.
+        workers: Processes that read and score while the network runs.
 
     Returns:
         The scores, the same in every process, and in the first a sheet of pictures.
     """
     rows = spread(len(instances), limit)
-    own = rows_of_process(len(rows), predictor.batch_size, world.rank, world.size)
-    seen: list[Outcome] = []
+    places = rows_of_process(len(rows), predictor.batch_size, world.rank, world.size)
+    own = [rows[k] for k in places]
+    pictured = frozenset(own[:PICTURES] if world.main else ())
+    take = partial(_score_and_picture, pictured=pictured)
+    tiles: list[Tile] = []
 
-    def keep_first(outcome: Outcome) -> None:
-        if world.main and len(seen) < PICTURES:
-            seen.append(outcome)
+    def scored() -> Iterator[ObjectScore]:
+        for score, tile in segment(predictor, instances, settings, own, workers, take=take):
+            if tile is not None:
+                tiles.append(tile)
+            yield score
 
-    scores = evaluate(
-        predictor, instances, settings, [rows[k] for k in own], world.main, visit=keep_first
-    )
-    tiles = [
-        (
-            overlay(o.instance.image, [o.mask], [o.points]),
-            f"{o.instance.name} IoU {100 * o.score.iou:.1f}",
-        )
-        for o in seen
-    ]
+    scores = collect(scored(), len(own), world.main)
     joined = sorted((s for part in world.gather(scores) for s in part), key=lambda s: s.row)
     return joined, contact_sheet(tiles) if tiles else None
+
+
+def _score_and_picture(
+    outcome: Outcome, pictured: frozenset[int]
+) -> tuple[ObjectScore, Tile | None]:
+    """Return an outcome's score and, for the rows to be pictured, a picture with a caption."""
+    if outcome.row not in pictured:
+        return outcome.score, None
+    picture = overlay(outcome.instance.image, [outcome.mask], [outcome.points])
+    caption = f"{outcome.instance.name} IoU {100 * outcome.score.iou:.1f}"
+    return outcome.score, (picture, caption)
 
 
 def spread(count: int, limit: int) -> list[int]:

@@ -15,7 +15,10 @@ POLY_POWER = 0.9
 
 
 def build_optimizer(network: DextrNet, config: OptimConfig) -> Optimizer:
-    """Return the optimiser with three groups: backbone, its first convolution, head."""
+    """Return the optimiser with three groups: backbone, its first convolution, head.
+
+    On a GPU one kernel updates all weights (`fused`).
+    """
     stem = network.conv1.weight
     backbone = [p for p in network.backbone_parameters() if p is not stem]
     parts = (
@@ -27,9 +30,10 @@ def build_optimizer(network: DextrNet, config: OptimConfig) -> Optimizer:
         {"params": params, "lr": config.lr * factor, "full_lr": config.lr * factor}
         for params, factor in parts
     ]
+    fused = True if stem.is_cuda else None
     if config.optimizer == "adamw":
-        return AdamW(groups, weight_decay=config.weight_decay)
-    return SGD(groups, momentum=config.momentum, weight_decay=config.weight_decay)
+        return AdamW(groups, weight_decay=config.weight_decay, fused=fused)
+    return SGD(groups, momentum=config.momentum, weight_decay=config.weight_decay, fused=fused)
 
 
 def learning_rate_factor(step: int, total: int, config: OptimConfig) -> float:

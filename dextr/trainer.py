@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from dextr.batch import Batch
+from dextr.batch import Batch, on_device
 from dextr.checkpoint import TrainState, save_checkpoint
 from dextr.config import OptimConfig, RunConfig
 from dextr.distributed import World
@@ -84,7 +84,10 @@ class Trainer:
         self.steps = -(-len(loader) // optim.accumulate)
         network: nn.Module = state.network
         if run.compile:
-            network = torch.compile(network)  # type: ignore[assignment]
+            # An epoch's smaller last batch gets its own code; one for any size would be slower.
+            network = torch.compile(network, dynamic=False)  # type: ignore[assignment]
+        # Crops have one size, so that trying out convolutions pays.
+        torch.backends.cudnn.benchmark = True
         self.model = world.wrap(network)
         self.settings = EvaluationSettings(thresholds=(THRESHOLD,), seed=run.seed)
         self.saved_at = time.monotonic()
@@ -117,7 +120,8 @@ class Trainer:
         self.model.train()
         watch = LossWatch(self.world)
         start = state.epoch_step * optim.accumulate
-        batches = self.loader.batches(state.epoch, start, state.hard.rows if state.hard else ())
+        loaded = self.loader.batches(state.epoch, start, state.hard.rows if state.hard else ())
+        batches = on_device(loaded, device, run.channels_last)
         bar = tqdm(
             total=self.steps,
             initial=state.epoch_step,
@@ -130,7 +134,6 @@ class Trainer:
         for group in in_groups(batches, optim.accumulate):
             factor = learning_rate_factor(state.step, self.steps * optim.epochs, optim)
             lr = set_learning_rate(state.optimizer, factor)
-            group = [batch.to(device, run.channels_last) for batch in group]
             group = correct(state.network, group, optim, self.world, [run.seed, state.step])
             done = train_step(state, self.model, group, optim, self.world)
             watch.add(done.loss, group)
@@ -205,7 +208,9 @@ class Trainer:
         predictor = Predictor(
             self.state.result, size=self.about["size"], relax=self.about["relax"], batch_size=8
         )
-        scores, sheet = validate(predictor, self.validation, self.settings, self.world, limit)
+        scores, sheet = validate(
+            predictor, self.validation, self.settings, self.world, limit, self.run.workers
+        )
         self.stop.at_rest = False
         summary = summarize(scores, self.validation.category_names)
         values: dict[str, Any] = {"epoch": epoch, "objects": summary.count}

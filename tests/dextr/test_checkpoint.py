@@ -1,3 +1,4 @@
+import copy
 import random
 
 import numpy as np
@@ -49,6 +50,21 @@ def test_a_restored_state_goes_on_to_the_last_bit(tmp_path, optimizer):
     for one, two in ((state.network, other.network), (state.result, other.result)):
         for name, value in one.state_dict().items():
             assert torch.equal(value, two.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize(("saved_by", "restored_by"), [(None, True), (True, None)])
+def test_each_machine_has_its_own_kind_of_optimiser(optimizer, saved_by, restored_by):
+    config = plain_config(optimizer=optimizer)
+    states = tiny_state(config), tiny_state(config)
+    for state, fused in zip(states, (saved_by, restored_by), strict=True):
+        for group in state.optimizer.param_groups:
+            group["fused"] = fused
+    step(states[0], config, 0)
+    states[1].restore(copy.deepcopy(states[0].to_dict()))
+    assert {group["fused"] for group in states[1].optimizer.param_groups} == {restored_by}
+    losses = [[float(step(state, config, seed)) for seed in (1, 2)] for state in states]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-9)
 
 
 def test_random_states_come_back():

@@ -118,5 +118,8 @@ def test_validation_scores_as_evaluation_does():
     assert scores == evaluate(predictor, shapes, settings, progress=False)
     assert sheet is not None
     assert sheet.dtype == np.uint8
+    again, same_sheet = validate(predictor, shapes, settings, ALONE, workers=2)
+    assert again == scores
+    np.testing.assert_array_equal(same_sheet, sheet)
     some, _ = validate(predictor, shapes, settings, ALONE, limit=2)
     assert [s.row for s in some] == spread(5, 2) == [0, 2]
