@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from dextr.geometry import Box, CropWindow
 
-# Small enough for what one strip reads and writes to stay in the processor's cache.
-STRIP_ROWS = 128
+# With less memory in use at a time, the system is not asked for new pages again and again.
+STRIP_ROWS = 256
 CUBIC_REACH = 2
 
 
