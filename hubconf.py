@@ -5,8 +5,8 @@
 >>> mask = predictor.predict(image, points).mask  # doctest: +SKIP
 
 The first argument is the checkout's folder; a published repository is named OWNER/NAME, without
-`source`. Both entries give a `dextr.Predictor`, which takes images and points; the network is its
-`.network`.
+`source`. Both entries give a `dextr.Predictor`, which takes images and points. The network itself,
+to train or to take apart, is `dextr.weights.load_network(NAME).network`.
 """
 
 from __future__ import annotations

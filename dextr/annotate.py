@@ -19,7 +19,7 @@ from dextr.distributed import World, join
 from dextr.label_map_export import PngExporter, VocExporter
 from dextr.object_points import ObjectPoints, PointsFile, Problem
 from dextr.points_file import read_points
-from dextr.predictor import Predictor, check_threshold
+from dextr.predictor import Predictor
 from dextr.weights import LoadedNetwork, load_network
 
 PARTS = ".parts"
@@ -66,13 +66,8 @@ def annotate(args: argparse.Namespace, world: World) -> int:
     loaded = load_network(args.weights)
     if world.main and not loaded.trained:
         print("these weights are UNTRAINED: the masks mean nothing", file=sys.stderr)
-    predictor = Predictor(
-        loaded.network,
-        size=loaded.size,
-        relax=loaded.relax,
-        threshold=loaded.threshold if args.threshold is None else check_threshold(args.threshold),
-        device=world.device,
-        batch_size=args.batch_size,
+    predictor = Predictor.from_loaded(
+        loaded, world.device, threshold=args.threshold, batch_size=args.batch_size
     )
     store = PartStore(args.output / PARTS, fingerprint(loaded, predictor))
     by_image: dict[str, list[ObjectPoints]] = {}

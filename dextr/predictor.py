@@ -18,6 +18,7 @@ from dextr.images import ImageLike, as_rgb
 from dextr.inputs import decode, encode
 from dextr.points import check_points, place_clicks
 from dextr.samples import Prediction
+from networks import DextrNet, for_inference
 
 if TYPE_CHECKING:
     from dextr.weights import LoadedNetwork
@@ -78,15 +79,30 @@ class Predictor:
 
     @classmethod
     def from_loaded(
-        cls, loaded: LoadedNetwork, device: str | torch.device | None = None
+        cls,
+        loaded: LoadedNetwork,
+        device: str | torch.device | None = None,
+        *,
+        size: int | None = None,
+        relax: int | None = None,
+        threshold: float | None = None,
+        batch_size: int = 4,
     ) -> Predictor:
-        """Return a predictor around `dextr.weights.load_network`'s result; see `load_predictor`."""
+        """Return a predictor around `dextr.weights.load_network`'s result; see `load_predictor`.
+
+        On the CPU it runs a copy of the network, see `networks.for_inference`. What is None is
+        taken from the weights.
+        """
+        network, chosen = loaded.network, pick_device(device)
+        if chosen.type == "cpu" and isinstance(network, DextrNet):
+            network = for_inference(network)
         return cls(
-            loaded.network,
-            size=loaded.size,
-            relax=loaded.relax,
-            threshold=loaded.threshold,
-            device=pick_device(device),
+            network,
+            size=loaded.size if size is None else size,
+            relax=loaded.relax if relax is None else relax,
+            threshold=loaded.threshold if threshold is None else threshold,
+            device=chosen,
+            batch_size=batch_size,
         )
 
     def predict(

@@ -1,6 +1,7 @@
 """Networks: tensors in, logits out. Nothing here knows about images or points."""
 
 from networks.dextr_net import DextrNet, NetworkConfig, build_network
+from networks.inference import for_inference
 from networks.init import LoadReport, load_deeplab, load_imagenet, load_partial, load_strict
 
 __all__ = [
@@ -8,6 +9,7 @@ __all__ = [
     "LoadReport",
     "NetworkConfig",
     "build_network",
+    "for_inference",
     "load_deeplab",
     "load_imagenet",
     "load_partial",

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from support.made import random_mask
+from torch import nn
 
 from dextr import load_predictor
 from dextr.geometry import CropWindow
@@ -247,6 +248,28 @@ def test_load_predictor_by_name_takes_the_weights_own_settings():
     np.testing.assert_array_equal(one.prob, other.prob)
     assert one.window.size == predictor.size
     assert one.threshold == predictor.threshold
+
+
+def test_loaded_weights_run_as_a_copy_that_is_faster():
+    loaded = load_network("untrained")
+    inputs = torch.rand(2, 4, 64, 64) * 255
+    expected = Predictor(loaded.network, size=64).logits(inputs.numpy())
+    predictor = Predictor.from_loaded(loaded, "cpu", size=64, threshold=0.0, batch_size=2)
+    assert (predictor.size, predictor.relax, predictor.threshold) == (64, loaded.relax, 0.0)
+    assert predictor.batch_size == 2
+    np.testing.assert_allclose(predictor.logits(inputs.numpy()), expected, rtol=0, atol=1e-4)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in predictor.network.modules())
+    assert any(isinstance(m, nn.BatchNorm2d) for m in loaded.network.modules())
+
+
+def test_a_network_given_as_such_is_followed_while_it_trains():
+    network = build_network("resnet18", stages=1, head_width=4)
+    predictor = Predictor(network, size=32)
+    inputs = np.zeros((1, 4, 32, 32), np.float32)
+    before = predictor.logits(inputs)
+    with torch.no_grad():
+        network.layer5.final.bias += 1
+    np.testing.assert_allclose(predictor.logits(inputs), before + 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99"])
