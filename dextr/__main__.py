@@ -12,6 +12,7 @@ from dextr.cli import run
 COMMANDS = {
     "annotate": ("dextr.annotate", "cut out every object whose points are in a file"),
     "download": ("dextr.download", "get published weights and data sets"),
+    "export": ("dextr.export", "write a network for ONNX Runtime, TorchScript or OpenVINO"),
     "pack": ("dextr.pack", "make a trained network ready to be passed on"),
     "weights": ("dextr.listing", "list the weights there are and what each is for"),
 }

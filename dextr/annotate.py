@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -126,10 +125,7 @@ def make_exporter(args: argparse.Namespace, points: PointsFile) -> Exporter:
 
 def fingerprint(loaded: LoadedNetwork, predictor: Predictor) -> list[Any]:
     """Return what the masks depend on besides images and points."""
-    digest = hashlib.sha256()
-    for name, tensor in loaded.network.state_dict().items():
-        digest.update(name.encode() + tensor.cpu().numpy().tobytes())
-    return [digest.hexdigest(), predictor.size, predictor.relax, predictor.threshold]
+    return [loaded.digest(), predictor.size, predictor.relax, predictor.threshold]
 
 
 def annotate_image(

@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     threshold = loaded.threshold if args.threshold is None else check_threshold(args.threshold)
     save_network(
         args.output,
-        loaded.network,
+        loaded.layers,
         size=loaded.size,
         relax=loaded.relax,
         threshold=threshold,

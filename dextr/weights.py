@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from dextr.download import find_file
 from dextr.geometry import RELAX, SIZE
 from dextr.initialize import initialize
 from dextr.predictor import THRESHOLD
+from dextr.runtimes import SUFFIXES as EXPORTED
+from dextr.runtimes import ExportedNetwork, read_exported
 from dextr.statefiles import Description, StateFile, read_state, write_state
 from networks import DextrNet, NetworkConfig, load_strict
 
@@ -36,11 +39,12 @@ class LoadedNetwork:
     """A network and what it needs around it; see `dextr.statefiles.Description`.
 
     Attributes:
+        network: One of ours, or an exported file that runs like one.
         name: The registry's name, or the file.
         trained: Whether its masks mean anything.
     """
 
-    network: DextrNet
+    network: DextrNet | ExportedNetwork
     size: int = SIZE
     relax: int = RELAX
     threshold: float = THRESHOLD
@@ -48,14 +52,34 @@ class LoadedNetwork:
     trained: bool = True
     origin: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def layers(self) -> DextrNet:
+        """The network, with values that can be read and changed.
+
+        Raises:
+            ValueError: It is an exported file, which has none.
+        """
+        if isinstance(self.network, DextrNet):
+            return self.network
+        raise ValueError(f"{self.name} is an exported network: give the weights it was made of")
+
+    def digest(self) -> str:
+        """Return a SHA-256 of the values; of an exported network, of the file."""
+        if isinstance(self.network, ExportedNetwork):
+            return self.network.digest
+        digest = hashlib.sha256()
+        for name, tensor in self.network.state_dict().items():
+            digest.update(name.encode() + tensor.cpu().numpy().tobytes())
+        return digest.hexdigest()
+
 
 def load_network(weights: str | PathLike[str] | None = None) -> LoadedNetwork:
     """Return a network with its values, in evaluation mode, on the CPU.
 
     Args:
         weights: A name (`python -m dextr weights` lists them; a published file that is not there
-            yet is downloaded) or a file. None is the network that comes with the project; while
-            that is missing, an untrained one, with a warning.
+            yet is downloaded), a weights file, or an exported one. None is the network that
+            comes with the project; while that is missing, an untrained one, with a warning.
 
     Raises:
         ValueError: No such weights, or the file does not fit the network it describes.
@@ -121,6 +145,10 @@ def _halved(name: str, value: Tensor) -> Tensor:
 
 
 def _from_file(path: Path, name: str) -> LoadedNetwork:
+    if path.suffix in EXPORTED:
+        exported = read_exported(path)
+        trained = exported.weights["trained"]
+        return _loaded(exported.network, exported.description, name, trained)
     found = read_state(path)
     try:
         about = found.description or _describe_published(found)
@@ -130,7 +158,9 @@ def _from_file(path: Path, name: str) -> LoadedNetwork:
     return _loaded(network, about, name, trained=True)
 
 
-def _loaded(network: DextrNet, about: Description, name: str, trained: bool) -> LoadedNetwork:
+def _loaded(
+    network: DextrNet | ExportedNetwork, about: Description, name: str, trained: bool
+) -> LoadedNetwork:
     return LoadedNetwork(
         network.eval(), about.size, about.relax, about.threshold, name, trained, about.origin
     )

@@ -1,0 +1,226 @@
+"""Running exported networks (`python -m dextr export`): ONNX and TorchScript files.
+
+Nothing in such a file is executed but tensor arithmetic. ONNX is a graph without code. TorchScript
+is code: it is read before it is loaded, and refused if it calls anything a network of ours does
+not need. (`torch.export.load` unpickles whatever a file asks for, so `.pt2` is not offered.)
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import io
+import json
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dextr.statefiles import Description
+
+ONNX = ".onnx"
+TORCHSCRIPT = ".torchscript"
+SUFFIXES = (ONNX, TORCHSCRIPT)
+METADATA_KEY = "dextr"
+INPUT, OUTPUT = "input", "logits"
+# All that the code of a traced network calls, whichever version of PyTorch wrote it down.
+OPERATORS = frozenset(
+    {
+        "annotate",
+        "int",
+        "ops.prim.NumToTensor",
+        "torch._convolution",
+        "torch.add",
+        "torch.add_",
+        "torch.batch_norm",
+        "torch.cat",
+        "torch.conv2d",
+        "torch.matmul",
+        "torch.max_pool2d",
+        "torch.relu",
+        "torch.relu_",
+        "torch.size",
+        "torch.stack",
+        "torch.sum",
+        "torch.to",
+        "torch.upsample_bilinear2d",
+    }
+)
+LARGEST_CODE = 2**22
+
+
+@dataclass(frozen=True)
+class ExportedFile:
+    """What an exported file holds.
+
+    Attributes:
+        network: Runs it.
+        description: Of the network it was made of.
+        weights: `name` and `sha256` of the weights it was made of, and whether they are `trained`.
+    """
+
+    network: ExportedNetwork
+    description: Description
+    weights: dict[str, Any]
+
+
+class ExportedNetwork(nn.Module):
+    """An exported network, called like the one it was made of.
+
+    Args:
+        run: Takes (N, 4, S, S), gives (N, 1, S, S).
+        size: The only S it takes.
+        batch: The only N it takes; None is any. Other batches are split, and filled up with zeros.
+        digest: Sha256 of the file.
+
+    Shapes:
+        input: (N, 4, S, S), any N.
+        output: (N, 1, S, S), logits.
+
+    Raises:
+        ValueError: Input of another shape.
+    """
+
+    def __init__(
+        self, run: Callable[[Tensor], Tensor], size: int, batch: int | None, digest: str = ""
+    ) -> None:
+        super().__init__()
+        self.run = run
+        self.size = size
+        self.batch = batch
+        self.digest = digest
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[1:] != (4, self.size, self.size):
+            raise ValueError(
+                f"the exported network takes (N, 4, {self.size}, {self.size}), got "
+                f"{tuple(x.shape)}: export it again for another size"
+            )
+        if self.batch is None:
+            return self.run(x)
+        parts = [
+            self.run(F.pad(part, (0, 0, 0, 0, 0, 0, 0, self.batch - len(part))))
+            for part in x.split(self.batch)
+        ]
+        return torch.cat(parts)[: len(x)]
+
+
+def read_exported(path: str | PathLike[str]) -> ExportedFile:
+    """Read an exported file, ready to run on the CPU.
+
+    Raises:
+        ValueError: The file is missing, damaged, none of ours, or holds code that is refused; or
+            what runs it is not installed. The message names the file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such exported file")
+    content = path.read_bytes()
+    read = _read_onnx if path.suffix == ONNX else _read_torchscript
+    try:
+        run, batch, metadata = read(content)
+        about = _parse(metadata)
+        description = Description.from_dict(about)
+        digest = hashlib.sha256(content).hexdigest()
+        network = ExportedNetwork(run, description.size, batch, digest)
+        return ExportedFile(network, description, about["weights"])
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def import_onnxruntime() -> Any:
+    """Return the module.
+
+    Raises:
+        ValueError: It is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError:
+        raise ValueError(
+            "ONNX files need ONNX Runtime: pip install onnxruntime (or 'dextr[onnx]')"
+        ) from None
+    return onnxruntime
+
+
+Read = tuple[Callable[[Tensor], Tensor], "int | None", "str | None"]
+
+
+def _read_onnx(content: bytes) -> Read:
+    runtime = import_onnxruntime()
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3
+    try:
+        # From memory: a graph cannot have further files read.
+        session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"damaged, or no ONNX file ({reason})") from None
+    metadata = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    batch = session.get_inputs()[0].shape[0]
+
+    def run(x: Tensor) -> Tensor:
+        (logits,) = session.run([OUTPUT], {INPUT: x.cpu().numpy()})
+        return torch.from_numpy(logits)
+
+    return run, batch if isinstance(batch, int) else None, metadata
+
+
+def _read_torchscript(content: bytes) -> Read:
+    check_torchscript(content)
+    extra = {METADATA_KEY: ""}
+    try:
+        with warnings.catch_warnings():
+            # That TorchScript is not the newest way is said in the documentation.
+            warnings.simplefilter("ignore")
+            module = torch.jit.load(io.BytesIO(content), "cpu", extra)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"damaged, or no TorchScript file ({reason})") from None
+    metadata = extra[METADATA_KEY]
+    return module, None, metadata.decode() if isinstance(metadata, bytes) else metadata
+
+
+def check_torchscript(content: bytes) -> None:
+    """Refuse a TorchScript file that calls more than the operators of a network.
+
+    Args:
+        content: The file.
+
+    Raises:
+        ValueError: It does, or is no such file.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            code = [entry for entry in archive.infolist() if entry.filename.endswith(".py")]
+            if sum(entry.file_size for entry in code) > LARGEST_CODE:
+                raise ValueError("refused: more code than a network here needs")
+            trees = [ast.parse(archive.read(entry)) for entry in code]
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, SyntaxError):
+        raise ValueError("damaged, or no TorchScript file") from None
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    calls = {ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)}
+    loops = {"a loop" for node in nodes if isinstance(node, ast.For | ast.While)}
+    if strange := sorted((calls - OPERATORS) | loops):
+        raise ValueError(f"refused: it has {', '.join(strange[:3])}, which no network here needs")
+
+
+def _parse(metadata: str | None) -> dict[str, Any]:
+    if not metadata:
+        raise ValueError("not a DEXTR network: it was not written by `python -m dextr export`")
+    about = json.loads(metadata)
+    if not isinstance(about, dict) or not isinstance(about.get("weights"), dict):
+        raise ValueError("its description is not understood")
+    lacking = {"name", "sha256", "trained"} - about["weights"].keys()
+    if lacking:
+        raise ValueError(f"its description lacks {', '.join(sorted(lacking))} of the weights")
+    return about
