@@ -1,4 +1,4 @@
-"""Cut objects out of a photo: four clicks each in a window, or points on the command line."""
+"""Cut objects out of photos: four clicks each in a window, or points on the command line."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import argparse
 import time
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dextr.annotations import AnnotatedObject, AnnotationFiles
-from dextr.cli import run
-from dextr.images import read_image
+from dextr.cli import positive, run
+from dextr.labels import read_labels
+from dextr.photos import Photos
 from dextr.points import check_points
 from dextr.predictor import Predictor, check_threshold
 from dextr.weights import load_network
@@ -25,13 +27,24 @@ UNTRAINED = "UNTRAINED WEIGHTS: the masks mean nothing"
 EXAMPLES = """examples:
   python demo.py                                     click on a photo that comes along
   python demo.py --image photo.jpg                   click on your own
+  python demo.py --image photos --labels cat,dog     on all photos of a folder
+  python demo.py --image photos --web 8988           in a browser, also of another machine:
+                                                     ssh -L 8988:localhost:8988 THERE
   python demo.py --output demo_output/coffee.png     no window: the photo and points that come along
   python demo.py --image photo.jpg --points "12,80 210,95 118,9 120,190" --output mask.png
                                                 no window: your points; --points again: more objects
 
-FILE.png holds all objects, numbered (palette PNG); beside it are written FILE_object_001.png ...,
-one mask per object, and FILE_overlay.png, a picture. The window never writes over older files: it
-takes FILE-2.png then. All x,y are pixels from the image's top left corner, which is 0,0.
+results, for one photo (default: demo_output/PHOTO.png):
+  FILE.png            all objects, numbered (palette PNG)
+  FILE_object_001.png ...  each object's whole mask;  FILE_overlay.png  a picture
+  FILE_instances.json all objects in COCO's format;   FILE_session.json  see below
+The window never writes over older files: it takes FILE-2.png then.
+
+results, for several photos, in a folder (default: demo_output/NAME of the photos' folder):
+  masks/PHOTO.png, objects/PHOTO/001.png ..., overlays/PHOTO.png, instances.json, session.json
+
+The session is written after every click: the same command goes on where you were, also after a
+crash. All x,y are pixels from the image's top left corner, which is 0,0.
 """
 
 
@@ -40,7 +53,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--image", type=Path, help="photo (default: scikit-image's cup of coffee)")
+    parser.add_argument(
+        "--image",
+        type=Path,
+        nargs="+",
+        metavar="PHOTO|DIR",
+        help="photos or folders of photos (default: scikit-image's cup of coffee)",
+    )
     parser.add_argument(
         "--weights", help="name or file (default: the network that comes with the project)"
     )
@@ -51,7 +70,23 @@ def build_parser() -> argparse.ArgumentParser:
         help="left-, right-, top- and bottom-most point of an object, in any order, and further "
         "points on its outline; once per object; needs --output",
     )
-    parser.add_argument("--output", type=Path, metavar="FILE.png", help="where the masks go")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE.png|DIR", help="where the masks go; see below"
+    )
+    parser.add_argument(
+        "--labels",
+        metavar="LABEL,LABEL|FILE",
+        help="names to choose from by the keys 1-9 and l: here, or one per line in a file",
+    )
+    parser.add_argument(
+        "--web", type=positive, metavar="PORT", help="show the window in a browser instead"
+    )
+    parser.add_argument(
+        "--web-address",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="address to serve --web on (127.0.0.1: this machine only; there is no password)",
+    )
     parser.add_argument(
         "--threshold", type=float, help="probability a pixel needs, 0..1 (default: the network's)"
     )
@@ -62,23 +97,22 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo."""
     args = build_parser().parse_args(argv)
+    photos = Photos.find(args.image) if args.image else Photos({f"{PHOTO}.png": bundled_photo()})
     lines = args.points or []
     if lines and args.output is None:
         raise ValueError("--points needs --output FILE.png: where to write the masks")
-    if args.output and not args.image and not lines:
+    if lines and (len(photos.names) > 1 or args.web or args.labels):
+        raise ValueError("--points is for one photo, without a window: no --web, no --labels")
+    if args.output and not (args.image or args.web or args.labels or lines):
         lines = EXAMPLE_POINTS
-    image = read_image(args.image) if args.image else bundled_photo()
-    if lines:
-        clicks = [parse_points(line, image.shape[:2]) for line in lines]
-        return cut_out(args, image, clicks)
-    return annotate(args, image)
+    return cut_out(args, photos, lines) if lines else annotate(args, photos)
 
 
-def cut_out(
-    args: argparse.Namespace, image: NDArray[np.uint8], clicks: list[NDArray[np.float64]]
-) -> int:
+def cut_out(args: argparse.Namespace, photos: Photos, lines: Sequence[str]) -> int:
     """Cut out the objects with these points and write them; no window."""
-    files = AnnotationFiles(args.output)
+    image = photos.read(photos.names[0])
+    clicks = [parse_points(line, (image.shape[0], image.shape[1])) for line in lines]
+    files = AnnotationFiles.beside(args.output)
     predictor, _ = load(args)
     objects = []
     for number, points in enumerate(clicks, 1):
@@ -86,26 +120,39 @@ def cut_out(
         mask = predictor.predict(image, points).mask
         seconds = time.perf_counter() - start
         print(f"object {number}: {np.count_nonzero(mask)} pixels, {seconds:.2f} s")
-        objects.append(AnnotatedObject(mask, points))
+        objects.append(AnnotatedObject.of_mask(mask, points, predictor.threshold))
     files.save(image, objects)
     print(f"wrote {files.labels} and {files.overlay}")
     return 0
 
 
-def annotate(args: argparse.Namespace, image: NDArray[np.uint8]) -> int:
-    """Open the window and write what is cut out in it."""
-    from dextr.click_window import ClickWindow, new_figure, show
+def annotate(args: argparse.Namespace, photos: Photos) -> int:
+    """Open the window, on the screen or in a browser, and write what is cut out in it."""
+    from dextr.annotation_project import AnnotationProject
+    from dextr.click_window import ClickWindow
+    from dextr.session_layout import choose_layout
+    from dextr.window_show import end_server_on_quit, in_browser, new_figure, show
 
-    name = args.image.name if args.image else PHOTO
-    default = Path("demo_output") / f"{Path(name).stem}.png"
-    files = AnnotationFiles.unused(args.output or default)
-    figure = new_figure()
-    files.labels.parent.mkdir(parents=True, exist_ok=True)
-    predictor, warning = load(args)
-    title = f"{name}, {image.shape[1]} x {image.shape[0]} pixels"
-    written = show(ClickWindow(figure, predictor, image, files, title, warning))
-    print(f"wrote {written[0]} and {written[1]}" if written else "no objects, nothing written")
+    labels = read_labels(args.labels) if args.labels else []
+    layout = choose_layout(photos, args.output or default_output(photos))
+    with in_browser(args.web, args.web_address) if args.web else nullcontext():
+        figure = new_figure()
+        predictor, warning = load(args)
+        project = AnnotationProject(photos, predictor.threshold, layout, labels)
+        window = ClickWindow(figure, predictor, project, warning)
+        if args.web:
+            end_server_on_quit(window)
+        show(window)
+    where = f" in {layout.result} and {layout.coco}" if project.file.count else ", nothing written"
+    print(f"{project.summary()}{where}")
     return 0
+
+
+def default_output(photos: Photos) -> Path:
+    """Return a PNG for one photo, and a folder for more."""
+    if len(photos.names) == 1:
+        return Path("demo_output") / f"{Path(photos.names[0]).stem}.png"
+    return Path("demo_output") / Path(photos.folder).name
 
 
 def load(args: argparse.Namespace) -> tuple[Predictor, str]:

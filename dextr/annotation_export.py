@@ -58,12 +58,18 @@ class CocoExporter(Exporter):
         points: Whose ids and categories are used.
         polygons: Write polygons instead of run lengths.
         simplify: How far polygons may move, in pixels.
+        name: Another name of the file.
     """
 
     def __init__(
-        self, root: Path, points: PointsFile, polygons: bool = False, simplify: float = 0.0
+        self,
+        root: Path,
+        points: PointsFile,
+        polygons: bool = False,
+        simplify: float = 0.0,
+        name: str = "instances.json",
     ) -> None:
-        self.path = root / "instances.json"
+        self.path = root / name
         self.points = points
         self.polygons = polygons
         self.simplify = simplify

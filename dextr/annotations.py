@@ -1,14 +1,18 @@
-"""The objects cut out of one image, and the files they are kept in."""
+"""The objects cut out of one image, and the pictures they are kept in."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dextr.formats import mask_to_rle, rle_to_mask
+from dextr.object_points import NO_LABEL
 from dextr.visualize import overlay, save_palette_png, save_picture
 
 MAX_OBJECTS = 254
@@ -19,12 +23,28 @@ class AnnotatedObject:
     """One object as it was cut out.
 
     Attributes:
-        mask: (H, W) bool.
+        rle: Its mask as COCO's compressed run lengths.
         points: (N, 2), xy: the clicks it was made from.
+        threshold: The probability its pixels exceed.
+        label: Name of its category.
     """
 
-    mask: NDArray[np.bool_]
+    rle: dict[str, Any] = field(repr=False)
     points: NDArray[np.float64]
+    threshold: float
+    label: str = NO_LABEL
+
+    @classmethod
+    def of_mask(
+        cls, mask: NDArray, points: NDArray[np.float64], threshold: float, label: str = NO_LABEL
+    ) -> AnnotatedObject:
+        """Return the object with this mask (H, W)."""
+        return cls(mask_to_rle(mask), points, threshold, label)
+
+    @cached_property
+    def mask(self) -> NDArray[np.bool_]:
+        """(H, W) bool, the whole object, also where others lie on top."""
+        return rle_to_mask(self.rle)
 
 
 def label_map(objects: Sequence[AnnotatedObject], hw: tuple[int, int]) -> NDArray[np.uint8]:
@@ -43,36 +63,42 @@ def label_map(objects: Sequence[AnnotatedObject], hw: tuple[int, int]) -> NDArra
 
 @dataclass(frozen=True)
 class AnnotationFiles:
-    """Where the objects of one image are kept: NAME.png and files beside it.
+    """Where the objects of one image are kept as pictures.
 
     Attributes:
-        labels: NAME.png, a palette PNG with all objects. Beside it stand NAME_object_001.png and
-            so on, each object's whole mask (0 and 255), and NAME_overlay.png, a picture.
+        labels: A palette PNG with all objects.
+        overlay: The picture of the image with all objects.
+        object_prefix: What the names of the objects' masks start with; a number and `.png` follow.
     """
 
     labels: Path
-
-    def __post_init__(self) -> None:
-        if self.labels.suffix.lower() != ".png":
-            raise ValueError(f"{self.labels}: expected a file name that ends in .png")
+    overlay: Path
+    object_prefix: str
 
     @classmethod
-    def unused(cls, labels: Path) -> AnnotationFiles:
-        """Return files of that name, or NAME-2.png, NAME-3.png ... if there are such files."""
-        files, number = cls(labels), 1
-        while files.exist():
-            number += 1
-            files = cls(labels.with_name(f"{labels.stem}-{number}{labels.suffix}"))
-        return files
+    def beside(cls, labels: Path) -> AnnotationFiles:
+        """Return NAME.png, NAME_overlay.png, NAME_object_001.png and so on.
 
-    @property
-    def overlay(self) -> Path:
-        """The picture of the image with all objects."""
-        return self.labels.with_name(f"{self.labels.stem}_overlay.png")
+        Raises:
+            ValueError: The name ends otherwise.
+        """
+        if labels.suffix.lower() != ".png":
+            raise ValueError(f"{labels}: expected a file name that ends in .png")
+        stem = labels.with_suffix("")
+        return cls(labels, stem.with_name(f"{stem.name}_overlay.png"), f"{stem}_object_")
+
+    @classmethod
+    def in_folder(cls, folder: Path, name: str) -> AnnotationFiles:
+        """Return masks/NAME.png, overlays/NAME.png, objects/NAME/001.png and so on."""
+        return cls(
+            folder / "masks" / f"{name}.png",
+            folder / "overlays" / f"{name}.png",
+            str(folder / "objects" / name / "_")[:-1],
+        )
 
     def object_mask(self, number: int) -> Path:
-        """The mask of object 1, 2, ..."""
-        return self.labels.with_name(f"{self.labels.stem}_object_{number:03d}.png")
+        """The mask, 0 and 255, of object 1, 2, ..."""
+        return Path(f"{self.object_prefix}{number:03d}.png")
 
     def exist(self) -> bool:
         """Whether any of them is there."""

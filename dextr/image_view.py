@@ -24,22 +24,27 @@ class ImageView:
     """
 
     def __init__(self, axes: Axes, picture: NDArray[np.uint8]) -> None:
-        height, width = picture.shape[:2]
         self.axes = axes
         self.picture = picture
-        whole = (-0.5, width - 0.5, height - 0.5, -0.5)
-        self._artist = axes.imshow(picture[:1, :1], extent=whole)
+        self._artist = axes.imshow(picture[:1, :1])
         axes.autoscale(False)
         axes.set_axis_off()
-        # Otherwise a click before the first drawing would land beside its pixel.
-        axes.apply_aspect()
+        self.show_whole(picture)
         axes.callbacks.connect("xlim_changed", lambda _: self._update())
         axes.callbacks.connect("ylim_changed", lambda _: self._update())
-        self._update()
 
     def show(self, picture: NDArray[np.uint8]) -> None:
-        """Show another picture of the same size."""
+        """Show another picture of the same size, at the same place."""
         self.picture = picture
+        self._update()
+
+    def show_whole(self, picture: NDArray[np.uint8]) -> None:
+        """Show all of another picture of any size."""
+        height, width = picture.shape[:2]
+        self.picture = picture
+        self.axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+        # Otherwise a click before the next drawing would land beside its pixel.
+        self.axes.apply_aspect()
         self._update()
 
     def _update(self) -> None:

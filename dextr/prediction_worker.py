@@ -29,16 +29,14 @@ class Answer:
 
 
 class PredictionWorker:
-    """Runs one prediction at a time on one image, in its own thread.
+    """Runs one prediction at a time, in its own thread.
 
     Args:
         predictor: What predicts.
-        image: (H, W, 3) uint8, RGB.
     """
 
-    def __init__(self, predictor: Predictor, image: NDArray[np.uint8]) -> None:
+    def __init__(self, predictor: Predictor) -> None:
         self.predictor = predictor
-        self.image = image
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prediction")
         self._running: Future[Answer] | None = None
 
@@ -47,11 +45,13 @@ class PredictionWorker:
         """Whether there is a prediction whose answer was not taken yet."""
         return self._running is not None
 
-    def start(self, revision: int, points: list[tuple[float, float]]) -> None:
-        """Start a prediction for these points; only when not `busy`."""
+    def start(
+        self, image: NDArray[np.uint8], points: list[tuple[float, float]], revision: int
+    ) -> None:
+        """Start a prediction for points in an image (H, W, 3), RGB; only when not `busy`."""
         if self._running is not None:
             raise RuntimeError("the last answer was not taken yet")
-        self._running = self._executor.submit(self._predict, revision, list(points))
+        self._running = self._executor.submit(self._predict, image, list(points), revision)
 
     def take(self, wait: bool = False) -> Answer | None:
         """Return the answer, once; None while there is none. `wait` stays until it is there."""
@@ -64,10 +64,12 @@ class PredictionWorker:
         """End the thread."""
         self._executor.shutdown()
 
-    def _predict(self, revision: int, points: list[tuple[float, float]]) -> Answer:
+    def _predict(
+        self, image: NDArray[np.uint8], points: list[tuple[float, float]], revision: int
+    ) -> Answer:
         start = time.perf_counter()
         try:
-            prediction = self.predictor.predict(self.image, points)
+            prediction = self.predictor.predict(image, points)
         except ValueError as error:
             return Answer(revision, time.perf_counter() - start, problem=str(error))
         except Exception as error:  # out of memory, say: the window must live on

@@ -53,6 +53,7 @@ def overlay(
     points: Sequence[ArrayLike] | None = None,
     alpha: float = 0.45,
     first: int = 1,
+    outline: bool = True,
 ) -> NDArray[np.uint8]:
     """Return a copy of an image with objects filled, outlined, and their points drawn.
 
@@ -63,6 +64,7 @@ def overlay(
             of them than masks: an object that has clicks and no mask yet.
         alpha: Weight of the fill, 0 (outline only) to 1.
         first: Number of the first object; it chooses the colours.
+        outline: Whether outlines are drawn.
 
     Returns:
         (H, W, 3), RGB.
@@ -77,8 +79,9 @@ def overlay(
         raise ValueError(f"expected an image (H, W, 3) uint8, got {image.shape} {image.dtype}")
     picture = np.array(image, order="C")
     thickness = max(1, round(max(image.shape) / 350))
+    line = thickness if outline else 0
     for number, mask in enumerate(masks, first):
-        _draw_mask(picture, np.asarray(mask) != 0, object_color(number), alpha, thickness)
+        _draw_mask(picture, np.asarray(mask) != 0, object_color(number), alpha, line)
     for number, clicks in enumerate(points if points is not None else (), first):
         _draw_points(picture, clicks, object_color(number), thickness)
     return picture
@@ -102,11 +105,21 @@ def _draw_mask(
     inside, area = mask[part], np.ascontiguousarray(picture[part])
     blend = np.rint(np.arange(256)[:, None] * (1 - alpha) + np.array(color) * alpha)
     area[inside] = blend.astype(np.uint8)[area[inside], [0, 1, 2]]
+    if thickness:
+        _draw_outline(area, inside, color, thickness)
+    picture[part] = area
+
+
+def _draw_outline(
+    area: NDArray[np.uint8],
+    inside: NDArray[np.bool_],
+    color: tuple[int, int, int],
+    thickness: int,
+) -> None:
     outlines, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     # A dark line under the light one: the outline shows on any ground.
     cv2.drawContours(area, outlines, -1, [c // 4 for c in color], thickness + 2)
     cv2.drawContours(area, outlines, -1, [127 + c // 2 for c in color], thickness)
-    picture[part] = area
 
 
 def _draw_points(

@@ -6,7 +6,7 @@ from dextr.annotations import AnnotatedObject, AnnotationFiles, label_map
 
 
 def an_object(mask):
-    return AnnotatedObject(np.asarray(mask, dtype=bool), np.array([(0.0, 0.0)]))
+    return AnnotatedObject.of_mask(np.asarray(mask), np.array([(0.0, 0.0)]), threshold=0.5)
 
 
 def random_objects(count, hw=(9, 11)):
@@ -17,6 +17,13 @@ def random_objects(count, hw=(9, 11)):
 def read(path):
     with Image.open(path) as image:
         return np.asarray(image)
+
+
+@pytest.mark.parametrize("hw", [(1, 1), (9, 11), (300, 2)])
+def test_an_object_keeps_its_mask_exactly(hw):
+    mask = np.random.default_rng(0).random(hw) < 0.5
+    assert (an_object(mask).mask == mask).all()
+    assert an_object(mask).mask.dtype == bool
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 254])
@@ -30,14 +37,14 @@ def test_label_map_shows_the_last_object_of_each_pixel(count):
 
 
 def test_more_objects_than_labels_are_refused(tmp_path):
-    files = AnnotationFiles(tmp_path / "a.png")
+    files = AnnotationFiles.beside(tmp_path / "a.png")
     with pytest.raises(ValueError, match="holds 254 objects, got 255"):
         files.save(np.zeros((9, 11, 3), np.uint8), random_objects(255))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_save_writes_labels_masks_and_picture(tmp_path):
-    files = AnnotationFiles(tmp_path / "new" / "cup.png")
+    files = AnnotationFiles.beside(tmp_path / "new" / "cup.png")
     objects = random_objects(2)
     files.save(np.zeros((9, 11, 3), np.uint8), objects)
     names = {"cup.png", "cup_object_001.png", "cup_object_002.png", "cup_overlay.png"}
@@ -49,7 +56,7 @@ def test_save_writes_labels_masks_and_picture(tmp_path):
 
 
 def test_save_newest_adds_one_object(tmp_path):
-    files = AnnotationFiles(tmp_path / "cup.png")
+    files = AnnotationFiles.beside(tmp_path / "cup.png")
     objects = random_objects(3)
     for count in (1, 2, 3):
         files.save_newest(objects[:count])
@@ -58,7 +65,7 @@ def test_save_newest_adds_one_object(tmp_path):
 
 
 def test_save_removes_masks_of_objects_that_are_gone_and_nothing_else(tmp_path):
-    files = AnnotationFiles(tmp_path / "cup.png")
+    files = AnnotationFiles.beside(tmp_path / "cup.png")
     image = np.zeros((9, 11, 3), np.uint8)
     files.save(image, random_objects(3))
     other = tmp_path / "cup2_object_003.png"
@@ -70,19 +77,21 @@ def test_save_removes_masks_of_objects_that_are_gone_and_nothing_else(tmp_path):
     assert other.exists()
 
 
-def test_unused_steps_aside(tmp_path):
-    wanted = tmp_path / "cup.png"
-    names = []
-    for _ in range(3):
-        files = AnnotationFiles.unused(wanted)
-        files.save(np.zeros((9, 11, 3), np.uint8), random_objects(1))
-        names.append(files.labels.name)
-    assert names == ["cup.png", "cup-2.png", "cup-3.png"]
-    wanted.unlink()
-    assert AnnotationFiles.unused(wanted).labels.name == "cup-4.png"
+def test_in_a_folder_pictures_are_sorted_by_kind(tmp_path):
+    files = AnnotationFiles.in_folder(tmp_path, "cup.2")
+    assert not files.exist()
+    files.save(np.zeros((9, 11, 3), np.uint8), random_objects(2))
+    assert files.exist()
+    written = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.png")}
+    assert written == {
+        "masks/cup.2.png",
+        "overlays/cup.2.png",
+        "objects/cup.2/001.png",
+        "objects/cup.2/002.png",
+    }
 
 
 @pytest.mark.parametrize("name", ["cup", "cup.jpg"])
 def test_only_png(tmp_path, name):
     with pytest.raises(ValueError, match=r"ends in \.png"):
-        AnnotationFiles(tmp_path / name)
+        AnnotationFiles.beside(tmp_path / name)

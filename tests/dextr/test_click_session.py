@@ -127,6 +127,81 @@ def test_labels_run_out():
     assert "254 objects" in session.note
 
 
+def test_accept_keeps_threshold_and_label():
+    session = after_clicks()
+    session.label = "cat"
+    session.change_threshold(-0.1)
+    assert session.status.startswith("Object 1 (cat): mask after")
+    assert session.accept()
+    assert (session.accepted[0].threshold, session.accepted[0].label) == (0.7, "cat")
+    session.label = "dog"
+    session.change_threshold(0.2)
+    session.undo()
+    assert (session.threshold, session.label) == (0.7, "cat")
+
+
+def test_cleared_points_come_back():
+    session = after_clicks()
+    session.clear()
+    assert (session.points, session.mask, session.waiting) == ([], None, False)
+    session.click(1, 1)
+    session.undo()
+    session.undo()
+    assert session.points == CLICKS
+    assert session.waiting
+    session.undo()
+    assert session.points == CLICKS[:3]
+
+
+def test_nothing_to_clear_is_no_change():
+    session = after_clicks()
+    session.accept()
+    session.clear()
+    assert session.note == "no points to clear"
+    session.undo()
+    assert session.note == "object 1 is open again"
+
+
+@pytest.mark.parametrize(
+    ("to", "lands"), [((12, 31), (12, 31)), ((-7, 31), (0, 31)), ((100, 99), (79, 59))]
+)
+def test_a_point_moves_within_the_image_and_back(to, lands):
+    session = after_clicks()
+    session.move(0, *to)
+    assert session.points == [lands, *CLICKS[1:]]
+    assert session.waiting
+    assert session.mask is not None
+    session.undo()
+    assert session.points == CLICKS
+
+
+@pytest.mark.parametrize("clicks", [0, 2, 5])
+def test_a_record_is_gone_on_with(clicks):
+    session = after_clicks()
+    session.label = "cat"
+    session.accept()
+    for k in range(clicks):
+        session.click(k, 2 * k)
+    session.label = "dog"
+    session.change_threshold(-0.05)
+    again = ClickSession.of_record(session.record, 0.5, "bird")
+    assert again.points == session.points
+    assert [o.label for o in again.accepted] == ["cat"]
+    assert (again.accepted[0].mask == session.accepted[0].mask).all()
+    # What was chosen for an object in work stays; with none, the window's choice goes on.
+    assert (again.threshold, again.label) == ((0.75, "dog") if clicks else (0.5, "bird"))
+    assert again.waiting == (clicks >= 4)
+    again.undo()
+    assert again.points == (session.points[:-1] if clicks else CLICKS)
+
+
+def test_a_record_holds_no_masks_in_memory():
+    session = after_clicks()
+    session.accept()
+    assert session.accepted[0].mask.any()
+    assert "mask" not in vars(session.record.objects[0])
+
+
 def test_undo_takes_points_then_opens_the_last_object_again():
     session = after_clicks()
     session.accept()
@@ -160,7 +235,9 @@ def test_the_threshold_moves_the_mask_at_once_and_stays_in_range():
 
 
 STEPS = st.lists(
-    st.sampled_from(["click", "click", "click", "undo", "accept", "answer", "reject", "lower"]),
+    st.sampled_from(
+        ["click", "click", "click", "undo", "clear", "move", "accept", "answer", "lower"]
+    ),
     max_size=60,
 )
 
@@ -168,24 +245,36 @@ STEPS = st.lists(
 @given(STEPS)
 def test_any_order_of_steps_keeps_the_session_sound(steps):
     session = ClickSession(HW, 0.8)
+    before = []  # the points of the current object, before each of its changes
     for k, step in enumerate(steps):
         accepted, points = len(session.accepted), list(session.points)
         if step == "click":
             session.click(k % 80, k % 60)
             assert session.points == [*points, (k % 80, k % 60)]
+        elif step == "move" and points:
+            session.move(k % len(points), 7, k % 60)
+            assert [p for p in session.points if p not in points] in ([], [(7, k % 60)])
+        elif step == "clear":
+            session.clear()
+            assert session.points == []
         elif step == "undo":
             session.undo()
-            assert len(session.points) == len(points) - 1 or not points
+            if before:
+                assert session.points == before.pop()
+            else:
+                assert len(session.accepted) == max(accepted - 1, 0)
+                before = [session.points[:n] for n in range(len(session.points))]
         elif step == "accept":
             taken = session.accept()
             assert len(session.accepted) == accepted + taken
             assert session.points == ([] if taken else points)
+            before = [] if taken else before
         elif step == "answer":
             session.receive(session.revision, prediction(), 0.1)
-        elif step == "reject":
-            session.reject(session.revision, "no")
         else:
             session.change_threshold(-0.05)
+        if step == "click" or (step in ("move", "clear") and points):
+            before.append(points)
         assert session.number == len(session.accepted) + 1
         assert session.status.startswith(f"Object {session.number}: ")
         assert all(o.mask.any() and len(o.points) >= 4 for o in session.accepted)

@@ -7,6 +7,7 @@ from dextr.geometry import CropWindow
 from dextr.prediction_worker import PredictionWorker
 from dextr.samples import Prediction
 
+IMAGE = np.zeros((60, 80, 3), np.uint8)
 POINTS = [(10.0, 30.0), (70.0, 30.0), (40.0, 5.0), (40.0, 55.0)]
 
 
@@ -28,7 +29,7 @@ class GatedPredictor:
 
 @pytest.fixture
 def worker():
-    worker = PredictionWorker(GatedPredictor(), np.zeros((60, 80, 3), np.uint8))
+    worker = PredictionWorker(GatedPredictor())
     yield worker
     worker.predictor.gate.set()
     worker.close()
@@ -41,7 +42,7 @@ def test_idle(worker):
 
 
 def test_the_answer_comes_once_and_later(worker):
-    worker.start(7, POINTS)
+    worker.start(IMAGE, POINTS, 7)
     assert worker.busy
     assert worker.take() is None
     worker.predictor.gate.set()
@@ -59,21 +60,28 @@ def test_the_answer_comes_once_and_later(worker):
 )
 def test_errors_become_words_and_the_worker_goes_on(worker, points, problem):
     worker.predictor.gate.set()
-    worker.start(1, points)
+    worker.start(IMAGE, points, 1)
     assert worker.take(wait=True).problem == problem
-    worker.start(2, POINTS)
+    worker.start(IMAGE, POINTS, 2)
     assert worker.take(wait=True).prediction is not None
 
 
 def test_one_at_a_time(worker):
-    worker.start(1, POINTS)
+    worker.start(IMAGE, POINTS, 1)
     with pytest.raises(RuntimeError, match="not taken yet"):
-        worker.start(2, POINTS)
+        worker.start(IMAGE, POINTS, 2)
 
 
 def test_later_changes_of_the_points_do_not_reach_it(worker):
     points = list(POINTS)
-    worker.start(1, points)
+    worker.start(IMAGE, points, 1)
     points.append((1.0, 1.0))
     worker.predictor.gate.set()
     assert worker.take(wait=True).prediction is not None
+
+
+def test_each_prediction_is_on_its_own_image(worker):
+    worker.predictor.gate.set()
+    for hw in ((60, 80), (70, 90)):
+        worker.start(np.zeros((*hw, 3), np.uint8), POINTS, 1)
+        assert worker.take(wait=True).prediction.prob.shape == hw
