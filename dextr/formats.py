@@ -15,6 +15,7 @@ from dextr.metrics import iou
 
 COORDINATE_LIMIT = 100_000  # pycocotools walks every pixel of an edge, whatever its length
 MOST_PIXELS = 2**29
+LONGEST_RUN = 60  # bits
 
 Polygon = list[float]
 
@@ -147,6 +148,9 @@ def decompress(counts: str | bytes) -> list[int]:
     Six bits a character: five of a number, lowest first, and whether it goes on. From the fourth
     number on, each is the difference to the last but one.
 
+    Raises:
+        ValueError: A number is longer than any run length.
+
     >>> decompress("53l2")
     [5, 3, 92]
     """
@@ -156,6 +160,8 @@ def decompress(counts: str | bytes) -> list[int]:
         bits = byte - 48
         value |= (bits & 31) << shift
         shift += 5
+        if shift > LONGEST_RUN:
+            raise ValueError(f"run lengths of more than {LONGEST_RUN} bits")
         if not bits & 32:
             value -= (bits & 16) << (shift - 4)
             runs.append(value + (runs[-2] if len(runs) > 2 else 0))
