@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tarfile
 import zlib
-from gzip import BadGzipFile
+from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
@@ -57,8 +57,12 @@ def _extract_all(archive: Path, to: Path) -> None:
             # A compressed file's own checksum is only looked at when its end is read.
             while tar.fileobj.read(1 << 20):
                 pass
-    except (tarfile.TarError, BadGzipFile, EOFError, zlib.error, ValueError) as error:
-        raise ValueError(f"{archive}: damaged or unsafe archive ({error})") from None
+    except (tarfile.TarError, EOFError, zlib.error, LZMAError, ValueError, OSError) as error:
+        # Of the system's errors only those without a number are about what the archive holds.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{archive}: damaged or unsafe archive ({reason})") from None
 
 
 def _check_member(member: tarfile.TarInfo) -> None:

@@ -115,6 +115,21 @@ def test_damaged_archive_leaves_nothing(tmp_path, how):
     assert tree(tmp_path / "root") == {}
 
 
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
+def test_damage_anywhere_is_said_on_one_line(tmp_path, kind):
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode=f"w:{kind}") as tar:
+        tar.addfile(member("VOC/2012/a.bin", size=50_000), io.BytesIO(os.urandom(50_000)))
+    content = file.getvalue()
+    for at in (5, len(content) // 2, len(content) - 12):
+        archive = tmp_path / "x.tar"
+        archive.write_bytes(content[:at] + bytes(255 - b for b in content[at : at + 9]))
+        with pytest.raises(ValueError, match=r"x\.tar: damaged or unsafe archive") as raised:
+            extract_folder(archive, tmp_path / "root", "VOC/2012")
+        assert "\n" not in str(raised.value)
+        assert tree(tmp_path / "root") == {}
+
+
 def test_archive_of_something_else(tmp_path):
     with pytest.raises(ValueError, match="expected the folder VOC/2099 in this archive"):
         extract_folder(make_tar(tmp_path / "x.tar"), tmp_path / "root", "VOC/2099")
