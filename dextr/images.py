@@ -99,7 +99,7 @@ def _to_uint8(array: NDArray) -> NDArray[np.uint8]:
         return array
     if array.dtype == bool:
         return array.astype(np.uint8) * np.uint8(255)
-    if array.dtype == np.uint16:
+    if array.dtype.newbyteorder("=") == np.uint16:
         return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if np.issubdtype(array.dtype, np.floating):
         if array.min() >= 0 and array.max() <= 1:

@@ -21,8 +21,10 @@ def check_points(points: ArrayLike, image_hw: tuple[int, int]) -> NDArray[np.flo
             identical.
     """
     try:
+        if np.iscomplexobj(points):
+            raise TypeError
         array = np.asarray(points, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError("points must be numbers: give [(x, y), (x, y), (x, y), (x, y)]") from None
     if array.ndim != 2 or array.shape[1] != 2:
         raise ValueError(f"expected points as (N, 2) x, y pairs, got shape {array.shape}")

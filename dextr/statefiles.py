@@ -143,7 +143,10 @@ def _read_safetensors(path: Path) -> StateFile:
         raise ValueError(f"damaged, or no safetensors file ({error})") from None
     if METADATA_KEY not in metadata:
         return StateFile(state)
-    fields = json.loads(metadata[METADATA_KEY])
+    try:
+        fields = json.loads(metadata[METADATA_KEY])
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"its description is not JSON ({error})") from None
     if not isinstance(fields, dict):
         raise ValueError(f"its description is not understood (got {type(fields).__name__})")
     return StateFile(state, Description.from_dict(fields))

@@ -41,6 +41,7 @@ OVER_WHITE = np.rint(RGB * ALPHA + 255 * (1 - ALPHA)).astype(np.uint8)
         (np.dstack([RGB, GREY]), OVER_WHITE),
         (RGB.astype(np.uint16) * 257, RGB),
         (GREY.astype(np.uint16) * 257 + 128, three(GREY)),
+        ((GREY.astype(np.uint16) * 257).astype(">u2"), three(GREY)),
         (RGB / 255, RGB),
         ((RGB / 255).astype(np.float32), RGB),
         (Image.fromarray(RGB), RGB),

@@ -32,6 +32,8 @@ FOUR = [(1, 5), (8, 4), (4, 0), (5, 9)]
         ([1, 2, 3, 4], "x, y pairs"),
         ([(1, 2), (3,), (4, 5), (6, 7)], "numbers"),
         ([("a", "b")] * 4, "numbers"),
+        ([*FOUR[:3], (10**400, 3)], "numbers"),
+        (np.array(FOUR) + 0j, "numbers"),
         (None, "x, y pairs"),
         ([*FOUR[:3], (float("nan"), 3)], "finite"),
         ([*FOUR[:3], (3, float("inf"))], "finite"),
