@@ -71,6 +71,9 @@ class ModelConfig:
     stages: int = option(4, "backbone stages built", choices=(1, 2, 3, 4))
     output_stride: int = option(8, "input pixels per feature position", choices=(8, 16))
     skips: int = option(0, "finer stages joined before the last convolution; 0 as in the paper")
+    mirror: bool = option(
+        False, "in evaluation, average over the crop and its mirror image: twice the time"
+    )
     stride_on: str = option(
         "auto",
         "convolution of a bottleneck that carries the stride; auto: 3x3 with --init imagenet, "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("weights", help="a run's weights.safetensors or checkpoint, or a name")
     parser.add_argument("output", type=Path, help="the .safetensors file to write")
     parser.add_argument("--threshold", type=float, help="default: what the weights say")
+    parser.add_argument(
+        "--mirror",
+        action=argparse.BooleanOptionalAction,
+        help="average over the crop and its mirror image: twice the time (default: what the "
+        "weights say)",
+    )
     parser.add_argument("--note", default="", help="where the values come from, in words")
     parser.add_argument(
         "--half", action=argparse.BooleanOptionalAction, default=True, help="default: yes"
@@ -35,9 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     loaded = load_network(args.weights)
     threshold = loaded.threshold if args.threshold is None else check_threshold(args.threshold)
+    network = loaded.layers
+    if args.mirror is not None:
+        network.config = replace(network.config, mirror=args.mirror)
     save_network(
         args.output,
-        loaded.layers,
+        network,
         size=loaded.size,
         relax=loaded.relax,
         threshold=threshold,

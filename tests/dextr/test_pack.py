@@ -49,3 +49,13 @@ def test_a_bad_threshold_writes_nothing(tmp_path, capsys):
     assert main(["pack", "untrained", str(out), "--threshold", "7"]) == 2
     assert "0..1, got 7" in capsys.readouterr().err
     assert not out.exists()
+
+
+@pytest.mark.parametrize(("flags", "mirror"), [([], False), (["--mirror"], True)])
+def test_the_mirror_image_is_used_when_asked_for(tmp_path, flags, mirror):
+    packed = tmp_path / "packed.safetensors"
+    assert main(["pack", "untrained", str(packed), *flags]) == 0
+    assert load_network(packed).network.config.mirror == mirror
+    again = tmp_path / "again.safetensors"
+    assert main(["pack", str(packed), str(again)]) == 0
+    assert load_network(again).network.config.mirror == mirror
