@@ -133,11 +133,17 @@ def test_a_damaged_file_is_named_and_left_alone(tmp_path, damage, reason):
     assert session.path.read_bytes() == before
 
 
-@given(st.data())
-def test_whatever_is_in_the_file_it_is_read_or_refused(tmp_path_factory, data):
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
     path = tmp_path_factory.mktemp("any") / "session.json"
     a_session(path).write()
-    content = json.loads(path.read_text())
+    return path, path.read_text()
+
+
+@given(st.data())
+def test_whatever_is_in_the_file_it_is_read_or_refused(written, data):
+    path, text = written
+    content = json.loads(text)
     junk = st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
