@@ -16,13 +16,14 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from dextr.statefiles import Description
 
@@ -55,6 +56,7 @@ OPERATORS = frozenset(
     }
 )
 LARGEST_CODE = 2**22
+NOT_OURS = "not a DEXTR network: it was not written by `python -m dextr export`"
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class ExportedFile:
     weights: dict[str, Any]
 
 
-class ExportedNetwork(nn.Module):
+class ExportedNetwork:
     """An exported network, called like the one it was made of.
 
     Args:
@@ -80,25 +82,22 @@ class ExportedNetwork(nn.Module):
         size: The only S it takes.
         batch: The only N it takes; None is any. Other batches are split, and filled up with zeros.
         digest: Sha256 of the file.
-
-    Shapes:
-        input: (N, 4, S, S), any N.
-        output: (N, 1, S, S), logits.
-
-    Raises:
-        ValueError: Input of another shape.
     """
 
     def __init__(
         self, run: Callable[[Tensor], Tensor], size: int, batch: int | None, digest: str = ""
     ) -> None:
-        super().__init__()
         self.run = run
         self.size = size
         self.batch = batch
         self.digest = digest
 
-    def forward(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return logits (N, 1, S, S) for input (N, 4, S, S), any N.
+
+        Raises:
+            ValueError: Input of another shape.
+        """
         if x.shape[1:] != (4, self.size, self.size):
             raise ValueError(
                 f"the exported network takes (N, 4, {self.size}, {self.size}), got "
@@ -113,6 +112,16 @@ class ExportedNetwork(nn.Module):
         return torch.cat(parts)[: len(x)]
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """What a runtime found in a file: how it runs, the description, and the input it takes."""
+
+    run: Callable[[Tensor], Tensor]
+    metadata: str | None
+    size: int | None = None
+    batch: int | None = None
+
+
 def read_exported(path: str | PathLike[str]) -> ExportedFile:
     """Read an exported file, ready to run on the CPU.
 
@@ -124,16 +133,17 @@ def read_exported(path: str | PathLike[str]) -> ExportedFile:
     if not path.is_file():
         raise ValueError(f"{path}: no such exported file")
     content = path.read_bytes()
-    read = _read_onnx if path.suffix == ONNX else _read_torchscript
     try:
-        run, batch, metadata = read(content)
-        about = _parse(metadata)
+        opened = (_open_onnx if path.suffix == ONNX else _open_torchscript)(content)
+        about = _parse(opened.metadata)
         description = Description.from_dict(about)
-        digest = hashlib.sha256(content).hexdigest()
-        network = ExportedNetwork(run, description.size, batch, digest)
-        return ExportedFile(network, description, about["weights"])
+        if opened.size not in (None, description.size):
+            raise ValueError(f"it takes crops of {opened.size}, but says {description.size}")
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    digest = hashlib.sha256(content).hexdigest()
+    network = ExportedNetwork(opened.run, description.size, opened.batch, digest)
+    return ExportedFile(network, description, about["weights"])
 
 
 def import_onnxruntime() -> Any:
@@ -151,43 +161,51 @@ def import_onnxruntime() -> Any:
     return onnxruntime
 
 
-Read = tuple[Callable[[Tensor], Tensor], "int | None", "str | None"]
-
-
-def _read_onnx(content: bytes) -> Read:
+def _open_onnx(content: bytes) -> _Opened:
     runtime = import_onnxruntime()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
+    options.log_severity_level = 4
     try:
         # From memory: a graph cannot have further files read.
         session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"damaged, or no ONNX file ({reason})") from None
-    metadata = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-    batch = session.get_inputs()[0].shape[0]
+        raise ValueError(f"damaged, or no ONNX file ({_first_line(error)})") from None
+    takes, gives = session.get_inputs(), session.get_outputs()
+    if [value.name for value in (*takes, *gives)] != [INPUT, OUTPUT]:
+        raise ValueError(NOT_OURS)
 
     def run(x: Tensor) -> Tensor:
         (logits,) = session.run([OUTPUT], {INPUT: x.cpu().numpy()})
         return torch.from_numpy(logits)
 
-    return run, batch if isinstance(batch, int) else None, metadata
+    metadata = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    batch, _, height, _ = takes[0].shape
+    return _Opened(run, metadata, height, batch if isinstance(batch, int) else None)
 
 
-def _read_torchscript(content: bytes) -> Read:
+def _open_torchscript(content: bytes) -> _Opened:
     check_torchscript(content)
-    extra = {METADATA_KEY: ""}
-    try:
+    extra: dict[str, Any] = {METADATA_KEY: ""}
+
+    @cache
+    def module_on(device: torch.device) -> Callable[[Tensor], Tensor]:
         with warnings.catch_warnings():
-            # That TorchScript is not the newest way is said in the documentation.
+            # That TorchScript is not PyTorch's newest way is known.
             warnings.simplefilter("ignore")
-            module = torch.jit.load(io.BytesIO(content), "cpu", extra)
+            return torch.jit.load(io.BytesIO(content), device, extra)
+
+    try:
+        module_on(torch.device("cpu"))
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"damaged, or no TorchScript file ({reason})") from None
+        raise ValueError(f"damaged, or no TorchScript file ({_first_line(error)})") from None
     metadata = extra[METADATA_KEY]
-    return module, None, metadata.decode() if isinstance(metadata, bytes) else metadata
+    text = metadata.decode("utf-8", "replace") if isinstance(metadata, bytes) else metadata
+    return _Opened(lambda x: module_on(x.device)(x), text)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
 
 
 def check_torchscript(content: bytes) -> None:
@@ -216,11 +234,12 @@ def check_torchscript(content: bytes) -> None:
 
 def _parse(metadata: str | None) -> dict[str, Any]:
     if not metadata:
-        raise ValueError("not a DEXTR network: it was not written by `python -m dextr export`")
-    about = json.loads(metadata)
-    if not isinstance(about, dict) or not isinstance(about.get("weights"), dict):
-        raise ValueError("its description is not understood")
-    lacking = {"name", "sha256", "trained"} - about["weights"].keys()
+        raise ValueError(NOT_OURS)
+    try:
+        about = json.loads(metadata)
+        lacking = {"name", "sha256", "trained"} - about["weights"].keys()
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError):
+        raise ValueError("its description is not understood") from None
     if lacking:
         raise ValueError(f"its description lacks {', '.join(sorted(lacking))} of the weights")
     return about

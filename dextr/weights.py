@@ -162,7 +162,7 @@ def _loaded(
     network: DextrNet | ExportedNetwork, about: Description, name: str, trained: bool
 ) -> LoadedNetwork:
     return LoadedNetwork(
-        network.eval(), about.size, about.relax, about.threshold, name, trained, about.origin
+        network, about.size, about.relax, about.threshold, name, trained, about.origin
     )
 
 
@@ -185,7 +185,7 @@ def network_from(config: NetworkConfig, state: Mapping[str, Tensor]) -> DextrNet
         if name.endswith("num_batches_tracked"):
             buffer.zero_()
     load_strict(network, state)
-    return network
+    return network.eval()
 
 
 def _describe_published(found: StateFile) -> Description:
@@ -215,4 +215,4 @@ def _untrained() -> LoadedNetwork:
         elif isinstance(module, nn.BatchNorm2d):
             module.reset_parameters()
     network.conv1.weight.data.div_(255)
-    return _loaded(network, UNTRAINED, registry.UNTRAINED, trained=False)
+    return _loaded(network.eval(), UNTRAINED, registry.UNTRAINED, trained=False)
