@@ -32,8 +32,10 @@ def check_points(points: ArrayLike, image_hw: tuple[int, int]) -> NDArray[np.flo
         raise ValueError(
             f"expected at least 4 points ({', '.join(SIDES)}-most of the object), got {len(array)}"
         )
-    if not np.isfinite(array).all():
-        raise ValueError(f"points must be finite numbers, got {array.tolist()}")
+    endless = ~np.isfinite(array).all(axis=1)
+    if endless.any():
+        x, y = array[endless][0]
+        raise ValueError(f"points must be finite numbers, got ({x:g}, {y:g})")
     height, width = image_hw
     limit = np.array([width, height]) - 0.5
     outside = (array < -0.5).any(axis=1) | (array > limit).any(axis=1)

@@ -35,7 +35,7 @@ FOUR = [(1, 5), (8, 4), (4, 0), (5, 9)]
         ([*FOUR[:3], (10**400, 3)], "numbers"),
         (np.array(FOUR) + 0j, "numbers"),
         (None, "x, y pairs"),
-        ([*FOUR[:3], (float("nan"), 3)], "finite"),
+        ([*FOUR[:3], (float("nan"), 3)], r"finite numbers, got \(nan, 3\)$"),
         ([*FOUR[:3], (3, float("inf"))], "finite"),
         ([*FOUR[:3], (10.6, 3)], r"\(10.6, 3\) lies outside the image of 11 x 10 pixels"),
         ([*FOUR[:3], (3, 9.6)], "outside"),
