@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test docs fix clean
+.PHONY: demo test docs fuzz fix clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python demo.py --output demo_output/mask.png
@@ -18,6 +18,9 @@ test: $(VENV)/.tools
 docs: $(VENV)/.tools
 	$(BIN)/pdoc --docformat google --output-directory build/docs networks dextr dataloaders \
 	  $(subst /,.,$(basename $(wildcard networks/[a-z]*.py dextr/[a-z]*.py dataloaders/[a-z]*.py)))
+
+fuzz: $(VENV)/.tools
+	PYTHONPATH=.:tests $(BIN)/python -m fuzz --count 10000
 
 fix: $(VENV)/.tools
 	$(BIN)/ruff check --fix .
