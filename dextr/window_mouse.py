@@ -17,8 +17,8 @@ class PointMouse:
     """Tells clicks from drags.
 
     A press that is close to a point takes hold of it. If the mouse then moves, the point follows;
-    if not, it was a click like any other. The toolbar's zoom and pan, double clicks and other
-    buttons do nothing here.
+    if not, it was a click like any other, unless it is on the very point (browsers send a double
+    click as two clicks). The toolbar's zoom and pan and other buttons do nothing here.
 
     Args:
         axes: Of the image.
@@ -58,7 +58,7 @@ class PointMouse:
             return
         if event.inaxes is not self.axes:
             return
-        self._held = self._near(event)
+        self._held = self._near(event, REACH)
         self._pressed, self._moved = event, False
         if self._held is None:
             self._click(*self._position(event))
@@ -77,18 +77,18 @@ class PointMouse:
             return
         if self._moved:
             self._drop(held, *self._position(event))
-        else:
+        elif self._near(self._pressed, STILL) is None:
             self._click(*self._position(self._pressed))
 
-    def _near(self, event: MouseEvent) -> int | None:
-        """Return which point lies under the mouse."""
+    def _near(self, event: MouseEvent, reach: float) -> int | None:
+        """Return which point lies within so many pixels of the mouse."""
         points = self._points()
         if not points:
             return None
         distances = np.hypot(*(self.axes.transData.transform(points) - (event.x, event.y)).T)
         nearest = int(distances.argmin())
-        reach = REACH * self.axes.figure.canvas.device_pixel_ratio
-        return nearest if distances[nearest] <= reach else None
+        scale = self.axes.figure.canvas.device_pixel_ratio
+        return nearest if distances[nearest] <= reach * scale else None
 
     def _position(self, event: MouseEvent) -> tuple[float, float]:
         """Return the image's x, y under the mouse, also beside the axes."""

@@ -19,6 +19,7 @@ from dextr.image_view import ImageView
 from dextr.object_points import NO_LABEL
 from dextr.visualize import object_color, overlay
 
+LABEL_OFFSET = 8  # points of the screen: a click's dot stays free
 KEYS = "enter: next object   z: undo   c: clear   - +: threshold   [ ]: images   h: all keys"
 HELP = """\
 left click    a point: the left-, right-, top- and bottom-most of
@@ -145,19 +146,21 @@ class WindowView:
         return [lines, self._label(mask, number, label)]
 
     def _label(self, mask: NDArray[np.bool_], number: int, label: str) -> Text:
-        """Write an object's number and label at its highest pixel."""
+        """Write an object's number and label above its highest pixel, or below near the border."""
         y = int(mask.any(axis=1).argmax())
         x = float(np.flatnonzero(mask[y]).mean())
+        above = y > mask.shape[0] / 20
         red, green, blue = color = _color(number)
         dark = 0.3 * red + 0.6 * green + 0.1 * blue < 0.6
-        return self.axes.text(
-            x,
-            y,
+        return self.axes.annotate(
             str(number) if label == NO_LABEL else f"{number} {label}",
+            (x, y),
+            xytext=(0, LABEL_OFFSET if above else -LABEL_OFFSET),
+            textcoords="offset points",
             fontsize=9,
             color="white" if dark else "black",
             ha="center",
-            va="bottom" if y > mask.shape[0] / 20 else "top",
+            va="bottom" if above else "top",
             bbox={"facecolor": color, "edgecolor": "none", "boxstyle": "round,pad=0.2"},
             clip_on=True,
             parse_math=False,

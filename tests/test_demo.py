@@ -1,9 +1,13 @@
 """demo.py as its user runs it: in a process of its own."""
 
+import asyncio
 import importlib.util
+import json
 import os
 import runpy
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tornado import httpclient, websocket
+
+from dextr.photos import Photos
 
 DEMO = Path(__file__).parents[1] / "demo.py"
 
@@ -65,7 +72,7 @@ def test_without_display_and_points_one_line_says_what_to_do(photo):
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("error: cannot open a window: give --points and --output")
+    assert done.stderr.startswith("error: cannot open a window: give --web 8988 to use a browser")
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +96,10 @@ def test_objects_of_an_own_photo(script, photo, tmp_path, capsys):
     ("args", "message"),
     [
         (["--points", "1,2"], "--points needs --output"),
+        (["--points", "1,2", "--output", "m.png", "--web", "8988"], "no --web"),
+        (["--points", "1,2", "--output", "m.png", "--labels", "cat"], "no --labels"),
+        (["--output", "m.jpg"], "a folder or a file name that ends in .png"),
+        (["--labels", ","], "no labels in it"),
         (["--points", "", "--output", "m.png"], "at least 4 points|x, y pairs"),
         (["--points", "a,b c,d", "--output", "m.png"], "expected pairs of numbers"),
         (["--points", "1,2 3,4,5 6,7 8,9", "--output", "m.png"], "points must be numbers"),
@@ -117,6 +128,77 @@ def test_a_bad_image_is_named(script, tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(ValueError, match=r"photo\.jpg"):
         script["main"](["--image", str(path), "--output", "m.png", "--points", "1,2 3,4 5,6 7,8"])
+
+
+def test_points_are_for_one_photo(script, photo, tmp_path):
+    other = tmp_path / "other.jpg"
+    other.write_bytes(photo.read_bytes())
+    args = ["--points", "1,2", "--output", str(tmp_path / "m.png")]
+    with pytest.raises(ValueError, match="--points is for one photo"):
+        script["main"](["--image", str(photo), str(other), *args])
+    with pytest.raises(ValueError, match=r"missing\.jpg: no such image file or folder"):
+        script["main"](["--image", str(photo), str(tmp_path / "missing.jpg")])
+
+
+@pytest.mark.parametrize(
+    ("names", "output"),
+    [(["a.jpg"], "demo_output/a.png"), (["a.jpg", "b.jpg"], "demo_output/photos")],
+)
+def test_where_things_go_if_nothing_is_said(script, names, output):
+    photos = Photos(dict.fromkeys(names, ""), "/some/photos")
+    assert script["default_output"](photos) == Path(output)
+
+
+def free_port():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
+
+
+async def click_in_browser(port, places):
+    """Click where a browser would, at the figure's pixels, and wait until all has been handled."""
+    page = await httpclient.AsyncHTTPClient().fetch(f"http://127.0.0.1:{port}/")
+    connection = await websocket.websocket_connect(f"ws://127.0.0.1:{port}/1/ws")
+    for x, y in places:
+        for kind in ("button_press", "button_release"):
+            event = {"type": kind, "x": x, "y": y, "button": 0, "buttons": 0, "modifiers": []}
+            await connection.write_message(json.dumps({**event, "figure_id": 1}))
+    await connection.write_message(json.dumps({"type": "send_image_mode", "figure_id": 1}))
+    while '"image_mode"' not in str(await connection.read_message()):
+        pass
+    connection.close()
+    return page
+
+
+def test_in_a_browser(tmp_path):
+    image, output, port = tmp_path / "white.png", tmp_path / "cup.png", free_port()
+    Image.new("RGB", (600, 400), "white").save(image)
+    command = [sys.executable, "-u", DEMO, "--image", image, "--output", output]
+    command += ["--web", str(port), "--weights", "untrained", "--threshold", "0"]
+    process = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True)
+    try:
+        said = ""
+        while "Ctrl+C" not in said:
+            line = process.stdout.readline()
+            assert line, said
+            said += line
+        assert f"http://127.0.0.1:{port}" in said
+        # As in the window below: the image's pixel (x, y) is at 500 + 1.6 (x - 299.5), ...
+        places = [(181, 373), (821, 389), (501, 133), (517, 613)]
+        page = asyncio.run(click_in_browser(port, places))
+        assert page.code == 200
+        assert b"<canvas" in page.body or b"mpl.figure" in page.body
+        kept = json.loads((tmp_path / "cup_session.json").read_text())
+        assert len(kept["images"][0]["draft"]["points"]) == 4
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    assert "1 object on 1 image" in said
+    y, x = np.nonzero(read(output))
+    assert np.abs(np.array([x.min(), x.max(), y.min(), y.max()]) - [100, 500, 50, 350]).max() <= 2
+    assert len(json.loads((tmp_path / "cup_instances.json").read_text())["annotations"]) == 1
 
 
 class Screen:
@@ -174,6 +256,6 @@ def test_real_clicks_in_a_real_window(screen, tmp_path):
     finally:
         process.kill()
     assert process.returncode == 0
-    assert f"wrote {output}" in said
+    assert f"1 object on 1 image in {output}" in said
     y, x = np.nonzero(read(output))
     assert np.abs(np.array([x.min(), x.max(), y.min(), y.max()]) - [100, 500, 50, 350]).max() <= 2

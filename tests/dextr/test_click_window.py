@@ -249,9 +249,10 @@ def test_only_what_is_near_a_point_takes_hold_of_it(window):
     cut_out(window)
     drag(window, (20, 30), (30, 32))
     np.testing.assert_allclose(window.session.points, [*CLICKS, (20, 30)], atol=1e-6)
-    # Without a movement it is a click, also on a point.
-    click(window, 20, 30)
-    assert len(window.session.points) == 6
+    # Without a movement it is a click, but for the second of a double click.
+    click(window, 21, 30)
+    click(window, 21.1, 30)
+    np.testing.assert_allclose(window.session.points[4:], [(20, 30), (21, 30)], atol=1e-6)
 
 
 def test_zoom_and_pan_drag_no_points(window):
@@ -298,7 +299,10 @@ def test_without_labels_a_number_key_says_how_to_have_them(window):
 def test_identical_points_show_why_and_do_no_harm(open_window, tmp_path):
     predictor = Predictor(lambda x: torch.full((len(x), 1, 32, 32), 9.0), size=32, relax=5)
     window = open_window(predictor=predictor)
-    cut_out(window, [(10, 10)] * 4)
+    for _ in range(4):
+        window.session.click(10, 10)
+    window.refresh()
+    window.poll(wait=True)
     assert "all 4 points are (10, 10)" in window.view.status.get_text()
     press(window, "n")
     assert window.view.note.get_text() == "there is no mask to accept yet"
