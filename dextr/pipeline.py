@@ -59,8 +59,9 @@ def run_through(
         return
     pool: list[_Worker[Out]] = []
     try:
-        count = min(workers, len(batches))
-        pool.extend(_Worker(work, size, predictor.size) for _ in range(count))
+        for number in range(min(workers, len(batches))):
+            pool.append(_Worker(work, size, predictor.size))
+            pool[number].prepare(0, batches[number])
         yield from _conduct(pool, batches, predictor)
     finally:
         for worker in pool:
@@ -81,15 +82,15 @@ def _conduct(
     def prepare(number: int) -> None:
         if number < len(batches):
             worker, block = place(number)
-            worker.pipe.send((block, batches[number]))
+            worker.prepare(block, batches[number])
 
     def judge(number: int, logits: Callable[[], NDArray[np.float32]]) -> None:
         worker, block = place(number)
         worker.blocks[block].logits[: len(batches[number])] = logits()
-        worker.pipe.send((block, None))
+        worker.judge(block)
         prepare(number + ahead)
 
-    for number in range(ahead):
+    for number in range(len(pool), ahead):
         prepare(number)
     running: list[Callable[[], NDArray[np.float32]]] = []
     for number, batch in enumerate(batches):
@@ -134,6 +135,14 @@ class _Worker(Generic[Out]):
         self._process = context.Process(target=_serve, args=arguments, daemon=True)
         self._process.start()
         theirs.close()
+
+    def prepare(self, block: int, rows: Sequence[int]) -> None:
+        """Ask for a batch."""
+        self.pipe.send((block, rows))
+
+    def judge(self, block: int) -> None:
+        """Ask for the results of a batch whose logits are there."""
+        self.pipe.send((block, None))
 
     def receive(self) -> list[Out]:
         """Return the worker's next message: results, or nothing once a batch is prepared.
