@@ -44,11 +44,14 @@ OPERATORS = frozenset(
         "torch.batch_norm",
         "torch.cat",
         "torch.conv2d",
+        "torch.div",
+        "torch.flip",
         "torch.matmul",
         "torch.max_pool2d",
         "torch.relu",
         "torch.relu_",
         "torch.size",
+        "torch.slice",
         "torch.stack",
         "torch.sum",
         "torch.to",
@@ -168,7 +171,9 @@ def _open_onnx(content: bytes) -> _Opened:
     options.log_severity_level = 4
     try:
         # From memory: a graph cannot have further files read.
-        session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session = runtime.InferenceSession(
+            content, options, providers=["CPUExecutionProvider"], enable_fallback=False
+        )
     except Exception as error:
         raise ValueError(f"damaged, or no ONNX file ({_first_line(error)})") from None
     takes, gives = session.get_inputs(), session.get_outputs()
@@ -223,10 +228,12 @@ def check_torchscript(content: bytes) -> None:
             if sum(entry.file_size for entry in code) > LARGEST_CODE:
                 raise ValueError("refused: more code than a network here needs")
             trees = [ast.parse(archive.read(entry)) for entry in code]
+        nodes = [node for tree in trees for node in ast.walk(tree)]
+        calls = {ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)}
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, SyntaxError):
         raise ValueError("damaged, or no TorchScript file") from None
-    nodes = [node for tree in trees for node in ast.walk(tree)]
-    calls = {ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)}
+    except (RecursionError, MemoryError):
+        raise ValueError("refused: its code is nested deeper than a network's") from None
     loops = {"a loop" for node in nodes if isinstance(node, ast.For | ast.While)}
     if strange := sorted((calls - OPERATORS) | loops):
         raise ValueError(f"refused: it has {', '.join(strange[:3])}, which no network here needs")
@@ -238,7 +245,7 @@ def _parse(metadata: str | None) -> dict[str, Any]:
     try:
         about = json.loads(metadata)
         lacking = {"name", "sha256", "trained"} - about["weights"].keys()
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError):
+    except (json.JSONDecodeError, RecursionError, KeyError, TypeError, AttributeError):
         raise ValueError("its description is not understood") from None
     if lacking:
         raise ValueError(f"its description lacks {', '.join(sorted(lacking))} of the weights")

@@ -172,6 +172,13 @@ class Harmful:
         return print, ("executed",)
 
 
+def with_code(code):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("x/code/a.py", code)
+    return buffer.getvalue()
+
+
 def pickled(suffix_of_entry):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -193,6 +200,7 @@ NAMED = {"name": "x", "sha256": None, "trained": True}
         ("a.onnx", lambda: onnx_file()[:40], "damaged, or no ONNX file"),
         ("a.onnx", onnx_file, "not a DEXTR network"),
         ("a.onnx", lambda: onnx_file(dextr="{"), "its description is not understood"),
+        ("a.onnx", lambda: onnx_file(dextr="[" * 100_000), "its description is not understood"),
         ("a.onnx", lambda: onnx_file(dextr="[]"), "its description is not understood"),
         ("a.onnx", lambda: onnx_file(dextr=json.dumps(ABOUT)), "its description is not understood"),
         (
@@ -211,6 +219,8 @@ NAMED = {"name": "x", "sha256": None, "trained": True}
         ("a.torchscript", lambda: script_file(Plain()), "not a DEXTR network"),
         ("a.torchscript", lambda: script_file(Writes()), "refused: it has torch.save"),
         ("a.torchscript", lambda: script_file(Turns()), "refused: it has a loop"),
+        ("a.torchscript", lambda: with_code("-" * 100_000 + "1"), "refused: its code is nested"),
+        ("a.torchscript", lambda: with_code("1" + "+1" * 200_000), "refused: its code is nested"),
         ("a.torchscript", lambda: pickled("data.pkl"), "damaged, or no TorchScript file"),
         ("a.torchscript", lambda: pickled("constants.pkl"), "damaged, or no TorchScript file"),
     ],
