@@ -57,14 +57,14 @@ class StoredLogits(nn.Module):
 
 
 class Half(nn.Module):
-    """A network that computes in bf16."""
+    """A network that computes in half precision."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, precision: torch.dtype = torch.bfloat16) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.precision = network, precision
 
     def forward(self, inputs: Tensor) -> Tensor:
-        with torch.autocast(inputs.device.type, torch.bfloat16):
+        with torch.autocast(inputs.device.type, self.precision):
             return self.network(inputs)
 
 

@@ -1,0 +1,81 @@
+#!/bin/bash
+# Everything that needs a CUDA GPU, in about ten minutes, with nothing to install or download:
+#   bash benchmarks/gpu.sh FOLDER                    # all parts
+#   bash benchmarks/gpu.sh FOLDER checks training    # only these
+# FOLDER gets summary.md, log.txt, training.json, kernels.txt, evaluation.json, curves.json and
+# curves.png. VOC_ROOT=DIR takes photos from PASCAL VOC instead of made-up ones. The exit code is
+# the number of things that failed.
+set -u
+out=${1:?usage: bash benchmarks/gpu.sh FOLDER [checks training evaluation curves runs]}
+shift
+parts=${*:-checks training evaluation curves runs}
+mkdir -p "$out" && out=$(cd "$out" && pwd) || exit 1
+cd "$(dirname "$0")/.." || exit 1
+export PYTHONPATH=$PWD PYTHONUNBUFFERED=1 OMP_NUM_THREADS=${OMP_NUM_THREADS:-8}
+python=${PYTHON:-python3}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0
+: > "$out/summary.md"
+: > "$out/log.txt"
+
+# measured NAME SECONDS COMMAND..: its output goes to the summary, all else to the log
+measured() {
+    local name=$1 limit=$2 start=$SECONDS code=0
+    shift 2
+    echo "== $name: $*" >> "$out/log.txt"
+    timeout "$limit" "$@" > "$work/output" 2>> "$out/log.txt" || code=$?
+    { echo "## $name"; echo; cat "$work/output"; echo; } >> "$out/summary.md"
+    [ $code -eq 0 ] || { failed=$((failed + 1)); echo "FAILED with exit code $code: see log.txt" >> "$out/summary.md"; }
+    echo "$name: exit code $code, $((SECONDS - start)) s" | tee -a "$out/log.txt"
+}
+
+# trained NAME SECONDS OPTIONS..: a short training; its epochs' losses go to the summary
+trained() {
+    local name=$1 limit=$2
+    shift 2
+    measured "train_pascal.py $name" "$limit" "$python" "$@" --output-dir "$work/$name" \
+        --init none --optimizer adamw --lr 3e-4 --head-lr-factor 1 --loss-reduction mean \
+        --workers 8 --log-every 5 --eval-every 0
+    local log="$work/$name/log.jsonl"
+    "$python" - "$log" >> "$out/summary.md" 2>> "$out/log.txt" <<'END' || failed=$((failed + 1))
+import json, statistics, sys
+rows = [json.loads(line) for line in open(sys.argv[1])]
+rows = [row for row in rows if row["kind"] == "train"]
+third = -(-len(rows) // 3)
+first, last = (statistics.mean(row["loss"] for row in part) for part in (rows[:third], rows[-third:]))
+rate = max(row["objects_per_second"] for row in rows)
+verdict = "goes down" if last < first else "FAILED: does not go down"
+print(f"\nloss, first and last third: {first:.4f}, {last:.4f}: {verdict}; at best {rate:.1f} objects/s\n")
+sys.exit(last >= first)
+END
+}
+
+data=()
+[ -n "${VOC_ROOT:-}" ] && data=("$VOC_ROOT")
+small="--backbone resnet18 --size 128 --batch-size 8 --shapes 200 --epochs 3"
+for part in $parts; do
+    case $part in
+    checks)
+        measured "Checks" 180 "$python" -m benchmarks.gpu_checks ;;
+    training)
+        measured "Training" 420 "$python" -m benchmarks.training ${data:+--voc-root "${data[@]}"} \
+            --json "$out/training.json" --profile "$out/kernels.txt" ;;
+    evaluation)
+        measured "Evaluation" 180 "$python" -m benchmarks.evaluation ${data:+--root "${data[@]}"} \
+            --objects 2000 --workers 1 4 "$(nproc)" --json "$out/evaluation.json" ;;
+    curves)
+        measured "bf16 against float32" 180 "$python" -m benchmarks.precision_curve --steps 150 \
+            --batch-size 5 --workers 8 --json "$out/curves.json" --picture "$out/curves.png" ;;
+    runs)
+        trained fp16 90 train_pascal.py $small --amp fp16
+        trained one-process 90 -m torch.distributed.run --nproc-per-node 1 train_pascal.py \
+            $small --amp bf16 --val-fraction 0.2
+        trained full-size 240 train_pascal.py --backbone resnet101 --size 512 --batch-size 16 \
+            --shapes 480 --epochs 4 --amp bf16 --compile ;;
+    *)
+        echo "unknown part $part" >&2; exit 2 ;;
+    esac
+done
+cat "$out/summary.md"
+exit $failed

@@ -1,0 +1,174 @@
+"""What can only be tested on a CUDA GPU: it computes what the CPU does, in every way it is used.
+
+Example:
+  python -m benchmarks.gpu_checks
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from benchmarks.evaluation import Half
+from benchmarks.timing import machine, markdown
+from benchmarks.trainee import OURS, PLAIN, Trainee, made_batches
+from dataloaders.loader import BatchLoader
+from dataloaders.shapes import ShapesInstances
+from dataloaders.training_set import BatchPlan, TrainingSet
+from dataloaders.transforms import TrainTransform, TransformConfig
+from dextr import cli
+from dextr.batch import on_device
+from dextr.distributed import synchronize_batch_norm
+from dextr.evaluation import evaluate
+from dextr.metrics import iou
+from dextr.points import sample_extreme_points
+from dextr.predictor import Predictor, load_predictor, pick_device
+from dextr.protocol import EvaluationSettings
+from networks import DextrNet, NetworkConfig
+from networks.init import init_random
+
+CPU = torch.device("cpu")
+SMALL = NetworkConfig("resnet18", head_width=16, stages=2)
+
+
+class Check(NamedTuple):
+    """What was found, and the most that is allowed."""
+
+    name: str
+    found: float
+    allowed: float
+
+
+def logits_check(config: NetworkConfig, size: int, device: torch.device) -> Check:
+    """Compare logits in float32, without rounding to TF32."""
+    torch.manual_seed(0)
+    network = init_random(DextrNet(config)).eval()
+    inputs = 255 * torch.rand(2, 4, size, size)
+    with torch.inference_mode():
+        expected = network(inputs)
+        found = network.to(device)(inputs.to(device)).cpu()
+    error = ((found - expected).norm() / (expected - expected.mean()).norm()).item()
+    return Check("logits, float32: relative difference to the CPU's", error, 1e-3)
+
+
+def mask_checks(device: torch.device) -> Iterator[Check]:
+    """Compare the bundled network's masks of some objects, also in half precision."""
+    on_cpu, there = load_predictor(device=CPU), load_predictor(device=device)
+    network = there.network
+    assert isinstance(network, nn.Module)
+    yield _mask_check("load_predictor", on_cpu, there, 0.002)
+    for half in (torch.bfloat16, torch.float16)[: 2 if device.type == "cuda" else 1]:
+        there.network = Half(network, half)
+        yield _mask_check(f"{half}", on_cpu, there, 0.05)
+
+
+def _mask_check(name: str, on_cpu: Predictor, there: Predictor, allowed: float) -> Check:
+    ious = []
+    for instance in ShapesInstances(6):
+        points = sample_extreme_points(instance.mask, 0, np.random.default_rng(0))
+        ious.append(iou(*(p.predict(instance.image, points).mask for p in (on_cpu, there))))
+    return Check(f"{name}: 1 - smallest IoU to the CPU's mask", 1 - min(ious), allowed)
+
+
+def evaluation_check(device: torch.device) -> Check:
+    """Compare the scores of an evaluation with and without workers."""
+    shapes = ShapesInstances(13)
+    predictor = Predictor(load_predictor(device=device).network, device=device, batch_size=4)
+    one, other = (
+        evaluate(predictor, shapes, EvaluationSettings(), progress=False, workers=workers)
+        for workers in (0, 3)
+    )
+    differ = sum(a != b for a, b in zip(one, other, strict=True))
+    return Check("evaluation: scores that differ with 3 workers", differ, 0)
+
+
+def copying_check(device: torch.device) -> Check:
+    """Compare batches that came through page-locked memory with those that did not."""
+    data = TrainingSet(ShapesInstances(12), TrainTransform(TransformConfig(size=64)), 0)
+    plan = BatchPlan(12, 4, 0)
+    pinned = BatchLoader(data, plan, 2, device.type == "cuda").batches(0)
+    moved = on_device(pinned, device, channels_last=True)
+    differ = 0
+    for batch, expected in zip(moved, BatchLoader(data, plan, 0, False).batches(0), strict=True):
+        differ += not torch.equal(batch.inputs.cpu(), expected.inputs)
+        differ += not torch.equal(batch.targets.cpu(), expected.targets)
+    return Check("copies beside the work: tensors that differ", differ, 0)
+
+
+def step_check(device: torch.device) -> Check:
+    """Compare one step of the fused optimiser with one of the plain loop on the CPU."""
+    values = []
+    for setup, place in ((PLAIN, CPU), (OURS, device)):
+        trainee = Trainee(replace(setup, amp="off", compiled=False), SMALL, place, "eager")
+        trainee.activate()
+        torch.backends.cudnn.allow_tf32 = False
+        before = trainee.state.network.conv1.weight.detach().cpu().clone()
+        trainee.step(made_batches(1, 4, 64, place, setup.channels_last)[0])
+        values.append(trainee.state.network.conv1.weight.detach().cpu() - before)
+    error = ((values[1] - values[0]).norm() / values[0].norm()).item()
+    return Check("a step, fused: relative difference to the plain one's", error, 0.01)
+
+
+def process_group_check(device: torch.device) -> Check:
+    """Compare a step's gradients in a group of one process with those without a group."""
+    torch.manual_seed(0)
+    alone = init_random(DextrNet(SMALL)).to(device).train()
+    together = copy.deepcopy(alone)
+    batch = made_batches(1, 4, 64, device, False)[0]
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        synchronize_batch_norm(together)
+        devices = [device] if device.type == "cuda" else None
+        wrapped = DistributedDataParallel(together, device_ids=devices)
+        for network in (alone, wrapped):
+            network(batch.inputs).square().mean().backward()
+    finally:
+        dist.destroy_process_group()
+    pairs = zip(alone.parameters(), together.parameters(), strict=True)
+    gradients = [(a.grad, b.grad) for a, b in pairs if a.grad is not None and b.grad is not None]
+    errors = [((a - b).norm() / a.norm()).item() for a, b in gradients]
+    return Check(f"a group of one process, {backend}: largest relative difference of a gradient",
+                 max(errors), 0.01)  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", default="cuda", help="cuda, cuda:N or, to try it out, cpu")
+    parser.add_argument("--small", action="store_true", help="a tiny network at 64 instead")
+    args = parser.parse_args(argv)
+    device = pick_device(args.device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    torch.backends.cudnn.allow_tf32 = False
+    config, size = (SMALL, 64) if args.small else (NetworkConfig(), 512)
+    checks = [
+        logits_check(config, size, device),
+        *mask_checks(device),
+        evaluation_check(device),
+        copying_check(device),
+        step_check(device),
+        process_group_check(device),
+    ]
+    rows = [("check", "found", "allowed", "")]
+    for check in checks:
+        verdict = "ok" if check.found <= check.allowed else "FAILED"
+        rows.append((check.name, f"{check.found:.2g}", f"{check.allowed:g}", verdict))
+    print(f"{machine()}\n\n{markdown(rows)}")
+    return int(any(not check.found <= check.allowed for check in checks))
+
+
+if __name__ == "__main__":
+    raise SystemExit(cli.run(main))
