@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from time import monotonic
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,14 +12,15 @@ from matplotlib.backend_bases import MouseButton, MouseEvent
 
 REACH = 9  # pixels of the screen from a point's middle
 STILL = 3  # pixels of the screen that a click may move
+DOUBLE_CLICK = 0.4  # seconds
 
 
 class PointMouse:
     """Tells clicks from drags.
 
     A press that is close to a point takes hold of it. If the mouse then moves, the point follows;
-    if not, it was a click like any other, unless it is on the very point (browsers send a double
-    click as two clicks). The toolbar's zoom and pan and other buttons do nothing here.
+    if not, it was a click like any other: a corner can be two of an object's extreme points. The
+    second click of a double click, the toolbar's zoom and pan and other buttons do nothing here.
 
     Args:
         axes: Of the image.
@@ -42,6 +44,7 @@ class PointMouse:
         self._held: int | None = None
         self._pressed: MouseEvent
         self._moved = False
+        self._placed = -DOUBLE_CLICK
         connect = axes.figure.canvas.mpl_connect
         # Methods alone are held weakly: they would be gone with whoever made this object.
         connect("button_press_event", partial(self._on_press))
@@ -61,7 +64,7 @@ class PointMouse:
         self._held = self._near(event, REACH)
         self._pressed, self._moved = event, False
         if self._held is None:
-            self._click(*self._position(event))
+            self._place(event)
 
     def _on_motion(self, event: MouseEvent) -> None:
         if self._held is None:
@@ -77,8 +80,13 @@ class PointMouse:
             return
         if self._moved:
             self._drop(held, *self._position(event))
-        elif self._near(self._pressed, STILL) is None:
-            self._click(*self._position(self._pressed))
+        # Browsers send a double click as two clicks.
+        elif monotonic() - self._placed > DOUBLE_CLICK or self._near(self._pressed, STILL) is None:
+            self._place(self._pressed)
+
+    def _place(self, event: MouseEvent) -> None:
+        self._placed = monotonic()
+        self._click(*self._position(event))
 
     def _near(self, event: MouseEvent, reach: float) -> int | None:
         """Return which point lies within so many pixels of the mouse."""

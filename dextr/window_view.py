@@ -20,11 +20,15 @@ from dextr.object_points import NO_LABEL
 from dextr.visualize import object_color, overlay
 
 LABEL_OFFSET = 8  # points of the screen: a click's dot stays free
-KEYS = "enter: next object   z: undo   c: clear   - +: threshold   [ ]: images   h: all keys"
+KEYS = (
+    "enter: next object   z: undo   c: clear   - +: threshold   1-9: label   [ ]: images   "
+    "h: all keys"
+)
 HELP = """\
 left click    a point: the left-, right-, top- and bottom-most of
               the object, in any order; then, if need be, further
-              points on its true outline
+              points on its true outline. A corner that is two of
+              the four: click it twice, but not as a double click
 drag a point  to move it
 enter or n    accept the mask (it is saved) and start the next object
 z             undo the last change of the points; with none, open
@@ -75,6 +79,8 @@ class WindowView:
         text(0.5, 0.91, warning, ha="center", color="crimson", visible=bool(warning), bbox=box)
         self._current: list[Artist] = []
         self._accepted: list[Artist] = []
+        if project.file.records:
+            self.show_saved(True)
         self.open()
 
     def open(self) -> None:
@@ -149,7 +155,9 @@ class WindowView:
         """Write an object's number and label above its highest pixel, or below near the border."""
         y = int(mask.any(axis=1).argmax())
         x = float(np.flatnonzero(mask[y]).mean())
-        above = y > mask.shape[0] / 20
+        height, width = mask.shape
+        above = y > height / 20
+        side = "left" if x < width / 10 else "right" if x > 0.9 * width else "center"
         red, green, blue = color = _color(number)
         dark = 0.3 * red + 0.6 * green + 0.1 * blue < 0.6
         return self.axes.annotate(
@@ -159,7 +167,7 @@ class WindowView:
             textcoords="offset points",
             fontsize=9,
             color="white" if dark else "black",
-            ha="center",
+            ha=side,
             va="bottom" if above else "top",
             bbox={"facecolor": color, "edgecolor": "none", "boxstyle": "round,pad=0.2"},
             clip_on=True,

@@ -245,7 +245,9 @@ def test_dragging_out_of_the_window_stops_at_the_border(window):
     assert window.session.points[0] == (0, 59)
 
 
-def test_only_what_is_near_a_point_takes_hold_of_it(window):
+def test_only_what_is_near_a_point_takes_hold_of_it(window, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("dextr.window_mouse.monotonic", lambda: now[0])
     cut_out(window)
     drag(window, (20, 30), (30, 32))
     np.testing.assert_allclose(window.session.points, [*CLICKS, (20, 30)], atol=1e-6)
@@ -253,6 +255,9 @@ def test_only_what_is_near_a_point_takes_hold_of_it(window):
     click(window, 21, 30)
     click(window, 21.1, 30)
     np.testing.assert_allclose(window.session.points[4:], [(20, 30), (21, 30)], atol=1e-6)
+    now[0] += 1
+    click(window, 21.1, 30)
+    assert window.session.points[6:] == [pytest.approx((21.1, 30))]
 
 
 def test_zoom_and_pan_drag_no_points(window):
