@@ -11,6 +11,7 @@ VARIANTS = {
     "atrous": {"head": "atrous"},
     "stride 16": {"stages": 3, "output_stride": 16},
     "skips": {"stages": 3, "output_stride": 16, "skips": 2},
+    "mirror": {"mirror": True},
     "bottleneck, stride on 1x1": {"backbone": "resnet50"},
     "bottleneck, stride on 3x3": {"backbone": "resnet50", "stride_on": "3x3"},
 }
