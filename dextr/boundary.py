@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dextr.geometry import Box
+
 TOLERANCE = 0.008
 
 
@@ -37,6 +39,8 @@ def boundary_f(pred: NDArray, gt: NDArray, tolerance: float = TOLERANCE) -> floa
     if not n_ours or not n_theirs:
         return float(n_ours == n_theirs)
     reach = math.ceil(tolerance * math.hypot(*np.shape(gt)))
+    box = Box.of_mask(ours | theirs).slices()
+    ours, theirs = ours[box], theirs[box]
     precision = int(ours[_near(theirs, reach)].sum()) / n_ours
     recall = int(theirs[_near(ours, reach)].sum()) / n_theirs
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
