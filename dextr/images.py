@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
@@ -12,6 +13,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 ImageLike: TypeAlias = str | PathLike[str] | Image.Image | NDArray
+
+NOT_READABLE = (
+    UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, struct.error
+)  # fmt: skip
+# What Pillow lets out, once the pixels are read, where EXIF data is damaged.
+BAD_EXIF = (
+    struct.error, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, OSError,
+    EOFError,
+)  # fmt: skip
 
 
 def as_rgb(image: ImageLike) -> NDArray[np.uint8]:
@@ -57,14 +67,14 @@ def open_image(path: str | PathLike[str]) -> Iterator[Image.Image]:
             yield image
     except FileNotFoundError:
         raise ValueError(f"{path}: no such image file") from None
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError) as error:
+    except NOT_READABLE as error:
         raise ValueError(f"{path}: not a readable image ({error})") from None
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
 
 def _from_pil(image: Image.Image) -> NDArray[np.uint8]:
-    image = ImageOps.exif_transpose(image)
+    image = _upright(image)
     if image.mode.startswith("I"):
         return _from_array(np.asarray(image).astype(np.uint16))
     if image.mode == "F":
@@ -74,6 +84,18 @@ def _from_pil(image: Image.Image) -> NDArray[np.uint8]:
     elif image.mode != "RGB":
         image = image.convert("RGB")
     return _from_array(np.asarray(image))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn an image as its EXIF data says; what cannot be read says nothing."""
+    try:
+        image.load()
+    except SyntaxError as error:
+        raise ValueError(f"not a readable image ({error})") from None
+    try:
+        return ImageOps.exif_transpose(image)
+    except BAD_EXIF:
+        return image
 
 
 def _from_array(array: NDArray) -> NDArray[np.uint8]:

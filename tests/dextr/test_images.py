@@ -105,6 +105,19 @@ def test_every_exif_orientation_is_turned_upright(tmp_path, orientation, suffix)
         np.testing.assert_array_equal(as_rgb(picture), RGB)
 
 
+@pytest.mark.parametrize(
+    "exif", [b"", b"MM", b"MM\x00*\x00", b"no EXIF", b"Exif\x00\x00II*\x00\xff"]
+)
+@pytest.mark.parametrize("suffix", ["png", "webp"])
+def test_damaged_exif_data_says_nothing(tmp_path, exif, suffix):
+    path = tmp_path / f"photo.{suffix}"
+    options = {"lossless": True} if suffix == "webp" else {}
+    Image.fromarray(RGB).save(path, exif=exif, **options)
+    np.testing.assert_array_equal(as_rgb(path), RGB)
+    with Image.open(path) as picture:
+        np.testing.assert_array_equal(as_rgb(picture), RGB)
+
+
 def test_a_16_bit_file(tmp_path):
     Image.fromarray(GREY.astype(np.uint16) * 257).save(tmp_path / "deep.png")
     np.testing.assert_array_equal(read_image(tmp_path / "deep.png"), three(GREY))
