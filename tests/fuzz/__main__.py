@@ -38,13 +38,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="another seed, other inputs (0)")
     parser.add_argument("--category", choices=CATEGORIES, help="only these")
     parser.add_argument("--one", metavar="SEED", type=int, help="one input of --category again")
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.worker:
+        return serve()
     if args.one is not None:
         outcome = try_case(args.category or "predict", args.one)
         print(f"{outcome.kind}\n{outcome.message}")
         return int(outcome.kind == FAILURE)
-    if not sys.stdin.isatty() and args.count == 0:
-        return serve()
     work = plan(args.count, args.seed, args.category)
     outcomes, peak = [], 0
     for outcome, used in tqdm(run(work), "fuzz", total=len(work), unit="input"):
@@ -68,7 +69,7 @@ def run(work: Sequence[tuple[str, int]]) -> Iterator[tuple[Outcome, int]]:
     while done < len(work):
         answers: queue.Queue[str] = queue.Queue()
         worker = subprocess.Popen(
-            [sys.executable, "-m", "fuzz", "--count", "0"],
+            [sys.executable, "-m", "fuzz", "--worker"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         threading.Thread(target=_listen, args=(worker, answers), daemon=True).start()
