@@ -43,7 +43,7 @@ def annotate(
     """
     if isinstance(images, (str, PathLike)):
         photos = Photos.find([images])
-    elif isinstance(images, (list, tuple)):
+    elif isinstance(images, Sequence):
         photos = Photos.find(images)
     else:
         photos = Photos({"image.png": images})
