@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from support.made import random_mask
@@ -95,6 +95,7 @@ def random_objects(rng, hw, count):
 
 
 @given(counts=st.lists(st.integers(0, 4), max_size=5), batch_size=st.integers(1, 5))
+@settings(max_examples=30)
 def test_a_list_of_images_gives_what_each_gives(counts, batch_size):
     rng = np.random.default_rng(sum(counts))
     sizes = [(int(rng.integers(20, 60)), int(rng.integers(20, 60))) for _ in counts]
