@@ -11,6 +11,7 @@ import multiprocessing
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
+from multiprocessing.heap import BufferWrapper
 from typing import Any, Generic, Protocol, TypeVar
 
 import cv2
@@ -115,8 +116,9 @@ class _Block:
         logits: (N, S, S).
     """
 
-    def __init__(self, memory: Any, batch_size: int, size: int) -> None:
-        values = np.frombuffer(memory, np.float32)
+    def __init__(self, memory: BufferWrapper, batch_size: int, size: int) -> None:
+        self._memory = memory  # goes to the next taker when nobody holds it
+        values = np.frombuffer(memory.create_memoryview(), np.float32)
         start = batch_size * CHANNELS * size * size
         self.inputs = values[:start].reshape(batch_size, CHANNELS, size, size)
         self.logits = values[start:].reshape(batch_size, size, size)
@@ -127,8 +129,9 @@ class _Worker(Generic[Out]):
 
     def __init__(self, work: Work[Any, Out], batch_size: int, size: int) -> None:
         context = multiprocessing.get_context()
-        count = batch_size * (CHANNELS + 1) * size * size
-        memory = [context.RawArray("f", count) for _ in range(BLOCKS)]
+        # What RawArray is made of; that would first write zeros to all of it.
+        length = 4 * batch_size * (CHANNELS + 1) * size * size
+        memory = [BufferWrapper(length) for _ in range(BLOCKS)]
         self.blocks = [_Block(part, batch_size, size) for part in memory]
         self.pipe, theirs = context.Pipe()
         arguments = (theirs, work, memory, batch_size, size)
@@ -170,7 +173,11 @@ class _Worker(Generic[Out]):
 
 
 def _serve(
-    pipe: Connection, work: Work[Any, Any], memory: list[Any], batch_size: int, size: int
+    pipe: Connection,
+    work: Work[Any, Any],
+    memory: list[BufferWrapper],
+    batch_size: int,
+    size: int,
 ) -> None:
     """Do what comes through the pipe: (block, rows) to prepare, (block, None) to judge."""
     leave_signals_to_parent()
