@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from dextr.geometry import Box
+from dextr.visualize import overlay
 
 SCREEN = 1600
 
@@ -25,7 +26,6 @@ class ImageView:
 
     def __init__(self, axes: Axes, picture: NDArray[np.uint8]) -> None:
         self.axes = axes
-        self.picture = picture
         self._artist = axes.imshow(picture[:1, :1])
         axes.autoscale(False)
         axes.set_axis_off()
@@ -33,15 +33,23 @@ class ImageView:
         axes.callbacks.connect("xlim_changed", lambda _: self._update())
         axes.callbacks.connect("ylim_changed", lambda _: self._update())
 
-    def show(self, picture: NDArray[np.uint8]) -> None:
-        """Show another picture of the same size, at the same place."""
-        self.picture = picture
+    def show(
+        self, picture: NDArray[np.uint8], mask: NDArray[np.bool_] | None = None, number: int = 1
+    ) -> None:
+        """Show another picture of the same size, at the same place.
+
+        Args:
+            picture: (H, W, 3), RGB.
+            mask: (H, W); laid over it in the colour of object `number`.
+            number: The object's number.
+        """
+        self.picture, self._mask, self._number = picture, mask, number
         self._update()
 
     def show_whole(self, picture: NDArray[np.uint8]) -> None:
         """Show all of another picture of any size."""
         height, width = picture.shape[:2]
-        self.picture = picture
+        self.picture, self._mask, self._number = picture, None, 1
         self.axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
         # Otherwise a click before the next drawing would land beside its pixel.
         self.axes.apply_aspect()
@@ -52,13 +60,23 @@ class ImageView:
         x0, x1 = _pixels(self.axes.get_xlim(), width)
         y0, y1 = _pixels(self.axes.get_ylim(), height)
         box = Box(x0, y0, x1, y1)
-        part: NDArray = self.picture[box.slices()]
-        scale = SCREEN / max(box.hw)
-        if scale < 1:
-            size = max(1, round(scale * (x1 - x0))), max(1, round(scale * (y1 - y0)))
-            part = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+        part = _reduced(self.picture[box.slices()])
+        if self._mask is not None:
+            mask = _reduced(self._mask[box.slices()].view(np.uint8))
+            part = overlay(part, [mask], first=self._number, outline=False)
         self._artist.set_data(part)
         self._artist.set_extent((x0 - 0.5, x1 - 0.5, y1 - 0.5, y0 - 0.5))
+
+
+def _reduced(part: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a part of a picture or mask with no more pixels than a screen shows."""
+    height, width = part.shape[:2]
+    scale = SCREEN / max(height, width)
+    if scale >= 1:
+        return part
+    size = max(1, round(scale * width)), max(1, round(scale * height))
+    reduced: NDArray[np.uint8] = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+    return reduced
 
 
 def _pixels(limits: tuple[float, float], length: int) -> tuple[int, int]:

@@ -112,10 +112,9 @@ class WindowView:
         """Draw the current object, and write what to do next."""
         session = self.project.session
         mask, number = session.mask, session.number
-        masks = [] if mask is None else [mask]
-        self._image.show(overlay(self._background, masks, first=number, outline=False))
+        self._image.show(self._background, mask, number)
         _remove(self._current)
-        self._current = [a for m in masks for a in self._contour(m, number, session.label)]
+        self._current = [] if mask is None else self._contour(mask, number, session.label)
         self._dots.set_data([x for x, _ in session.points], [y for _, y in session.points])
         self._dots.set_markerfacecolor(_color(number))
         self.status.set_text(session.status)
@@ -124,8 +123,9 @@ class WindowView:
 
     def show_saved(self, done: bool) -> None:
         """Say how much is finished, and whether it could be saved."""
-        where = ", saved" if self.project.layout else ""
-        self.saved.set_text(f"{self.project.summary()}{where}" if done else "NOT SAVED")
+        parts = [self.project.summary()] if self.project.file.count else []
+        parts += ["saved"] if self.project.layout else []
+        self.saved.set_text(", ".join(parts) if done else "NOT SAVED")
         self.saved.set_color("dimgray" if done else "crimson")
 
     def draw_moving(self, index: int, x: float, y: float) -> None:

@@ -4,6 +4,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from dextr.image_view import SCREEN, ImageView
+from dextr.visualize import overlay
 
 
 def view_of(picture):
@@ -53,3 +54,27 @@ def test_a_picture_takes_the_place_of_the_last():
     view = view_of(np.zeros((30, 40, 3), np.uint8))
     view.show(np.full((30, 40, 3), 7, np.uint8))
     assert (shown(view)[0] == 7).all()
+
+
+def test_a_mask_is_laid_over_the_part_that_is_seen():
+    picture = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    mask = np.random.default_rng(1).random((30, 40)) < 0.3
+    view = view_of(picture)
+    view.show(picture, mask, number=3)
+    expected = overlay(picture, [mask], first=3, outline=False)
+    assert (shown(view)[0] == expected).all()
+    view.axes.set_xlim(9.5, 19.5)
+    assert (shown(view)[0] == expected[:, 10:20]).all()
+    view.show_whole(picture)
+    assert (shown(view)[0] == picture).all()
+
+
+def test_a_mask_on_a_large_picture_is_reduced_with_it():
+    picture = np.zeros((50, 4 * SCREEN, 3), np.uint8)
+    mask = np.zeros((50, 4 * SCREEN), bool)
+    mask[:, : 2 * SCREEN] = True
+    view = view_of(picture)
+    view.show(picture, mask)
+    covered = shown(view)[0].any(axis=2)
+    assert covered[:, : SCREEN // 2].all()
+    assert not covered[:, SCREEN // 2 :].any()
