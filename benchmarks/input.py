@@ -93,10 +93,11 @@ def reading_rows(data: PascalInstances, repeats: int) -> list[Row]:
         ),
     }
     rows = np.flatnonzero(np.isin(data.index.image, images))
-    orders = {"in order": rows.tolist(), "mixed": np.random.default_rng(0).permutation(rows)}
+    mixed_up = np.random.default_rng(0).permutation(rows)
+    orders = {"in order": rows.tolist(), "mixed": mixed_up.tolist()}
 
     def read(order: str) -> Callable[[], object]:
-        return lambda: [data[int(row)].hw for row in orders[order]]
+        return lambda: [data[row].hw for row in orders[order]]
 
     times = interleaved({order: read(order) for order in orders}, max(1, repeats // 20))
     ordered, mixed = times["in order"] / len(rows), times["mixed"] / len(rows)

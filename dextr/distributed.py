@@ -92,11 +92,23 @@ def join(device: str | None = None) -> Iterator[World]:
     if chosen.type == "cuda":
         chosen = pick_device(f"cuda:{os.environ['LOCAL_RANK']}")
         torch.cuda.set_device(chosen)
-    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    _begin_group("nccl" if chosen.type == "cuda" else "gloo")
     try:
         yield World(dist.get_rank(), size, chosen)
     finally:
         dist.destroy_process_group()
+
+
+def _begin_group(backend: str) -> None:
+    """Join the group of the processes that torchrun started together.
+
+    Torchrun's store outlives a restart, so each attempt has its own part of it: else a process
+    could find the address of one that was killed, and wait for it for ever.
+    """
+    store, rank, size = next(dist.rendezvous("env://"))
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    store = dist.PrefixStore(f"attempt {attempt}", store)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size)
 
 
 class _SumOverProcesses(torch.autograd.Function):

@@ -9,26 +9,30 @@ import torch
 from support.tiny import tiny_network
 
 from dextr.distributed import SyncedBatchNorm, World, join, synchronize_batch_norm
+from dextr.weights import load_network
 from networks import build_network
 
 ROOT = Path(__file__).parents[2]
 FLAGS = """
     --shapes 13 --val-fraction 0.2 --backbone resnet18 --stages 2 --head-width 8 --size 64
-    --init none --epochs 2 --batch-size 5 --log-every 1 --workers 0 --lr 1e-6 --device cpu
+    --init none --epochs 2 --batch-size 3 --log-every 1 --workers 0 --optimizer adamw --lr 1e-4
+    --device cpu
 """
 
 
-def torchrun(script, *arguments):
+def torchrun(script, *arguments, restarts=0):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command.append(f"--max-restarts={restarts}")
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     done = subprocess.run(
         [*command, str(ROOT / script), *arguments],
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +74,35 @@ def test_two_processes_exchange(two):
         assert [row for row, *_ in shared] == list(range(7))
 
 
-def test_a_run_of_two_processes_leaves_one_log_and_one_result(tmp_path):
-    run = tmp_path / "run"
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of a training run of two processes; its last batch is one object for the two."""
+    run = tmp_path_factory.mktemp("whole") / "run"
     torchrun("train_pascal.py", *FLAGS.split(), "--output-dir", str(run))
+    return run
+
+
+def logged_losses(run):
     lines = [json.loads(x) for x in (run / "log.jsonl").read_text().splitlines()]
-    assert [x["step"] for x in lines if x["kind"] == "train"] == [1, 2, 3, 4]
-    assert json.loads((run / "evaluation.json").read_text())["summary"]["count"] == 3
-    assert (run / "weights.safetensors").exists()
+    return [(x["step"], x["loss"]) for x in lines if x["kind"] == "train"]
+
+
+def test_a_run_of_two_processes_leaves_one_log_and_one_result(whole):
+    assert [step for step, _ in logged_losses(whole)] == list(range(1, 9))
+    assert json.loads((whole / "evaluation.json").read_text())["summary"]["count"] == 3
+    assert (whole / "weights.safetensors").exists()
+
+
+def test_after_a_worker_was_killed_torchrun_goes_on_from_the_last_checkpoint(whole, tmp_path):
+    torn = tmp_path / "torn"
+    flags = [*FLAGS.split(), "--output-dir", str(torn), "--resume", "auto", "--save-minutes=1e-9"]
+    said = torchrun("tests/support/killed_once.py", "7", *flags, restarts=1)
+    assert "as saved after step 6" in said
+    assert logged_losses(torn) == logged_losses(whole)
+    files = [folder / "weights.safetensors" for folder in (torn, whole)]
+    one, other = (load_network(file).network.state_dict() for file in files)
+    assert one.keys() == other.keys()
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
 def test_one_process_needs_no_group():
