@@ -157,7 +157,9 @@ def _read_npz(path: Path) -> StateFile:
         with np.load(path, allow_pickle=False) as arrays:
             return StateFile({name: torch.from_numpy(arrays[name]) for name in arrays.files})
     except Exception as error:
-        raise ValueError(f"damaged, or holds more than arrays of numbers ({error})") from None
+        # Some of these messages quote the file.
+        reason = str(error)[:200]
+        raise ValueError(f"damaged, or holds more than arrays of numbers ({reason})") from None
 
 
 def _load_pickle(path: Path) -> object:

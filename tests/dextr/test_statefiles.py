@@ -160,6 +160,17 @@ def test_wrong_description_in_the_header(tmp_path, text, message):
         read_state(path)
 
 
+def test_what_is_wrong_with_a_file_is_said_in_few_words(tmp_path):
+    path = tmp_path / "x.npz"
+    np.savez(path, weight=np.zeros(2000, np.float32))
+    content = bytearray(path.read_bytes())
+    content[27] = 16  # a name of 4096 bytes more, in the archive's first entry
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"x\.npz: damaged") as raised:
+        read_state(path)
+    assert len(str(raised.value).removeprefix(str(path))) < 300
+
+
 def test_missing_file_folder_and_unknown_kind(tmp_path):
     with pytest.raises(ValueError, match=r"x\.pth: no such weights file"):
         read_state(tmp_path / "x.pth")
