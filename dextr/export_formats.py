@@ -43,7 +43,7 @@ def write_onnx(
         torch.onnx.export(
             network,
             (torch.zeros(batch or 1, 4, size, size),),
-            path,
+            str(path),
             input_names=[INPUT],
             output_names=[OUTPUT],
             dynamic_axes=axes,
