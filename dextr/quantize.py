@@ -1,4 +1,4 @@
-"""Convolutions in 8 bits: post-training static quantization of an ONNX file."""
+"""Weights and values in 8 bits: post-training static quantization of an ONNX file."""
 
 from __future__ import annotations
 
