@@ -29,6 +29,7 @@ from dextr import cli
 from dextr.examples import OBJECTS, Scene, example_scene
 from dextr.export import calibration_scenes, export
 from dextr.metrics import iou
+from dextr.onnx_runtimes import open_session, run_with_onnxruntime, run_with_openvino
 from dextr.parity import answer
 from dextr.points import sample_extreme_points
 from dextr.runtimes import read_exported
@@ -58,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     use_threads(args.threads)
     loaded = random_network() if args.network == "resnet101" else load_network(args.network)
     with tempfile.TemporaryDirectory() as folder:
-        runtimes = collect(loaded, Path(folder), args.threads, args.int8)
+        runtimes = collect(loaded, Path(folder), args.int8)
     x = 255 * torch.rand(args.batch, 4, loaded.size, loaded.size)
     with torch.inference_mode():
         times = interleaved({k: partial(f, x) for k, f in runtimes.items()}, args.repeats)
@@ -91,7 +92,7 @@ def random_network() -> LoadedNetwork:
     return LoadedNetwork(network, name="untrained", trained=False)
 
 
-def collect(loaded: LoadedNetwork, folder: Path, threads: int, int8: bool) -> dict[str, Runtime]:
+def collect(loaded: LoadedNetwork, folder: Path, int8: bool) -> dict[str, Runtime]:
     """Export a network in every way and return what runs it, by name."""
     runtimes: dict[str, Runtime] = {
         "PyTorch": loaded.layers,
@@ -103,25 +104,11 @@ def collect(loaded: LoadedNetwork, folder: Path, threads: int, int8: bool) -> di
     for kind, path in files.items() if int8 else [("", files[""])]:
         scenes = calibration_scenes(None, None) if kind else None
         export(loaded, path, calibration=scenes, check=False)
-        runtimes[f"ONNX Runtime{kind}"] = read_exported(path).network
-        if run := openvino(path, threads):
+        content = path.read_bytes()
+        runtimes[f"ONNX Runtime{kind}"] = run_with_onnxruntime(open_session(content))
+        if run := run_with_openvino(content):
             runtimes[f"OpenVINO{kind}"] = run
     return runtimes
-
-
-def openvino(path: Path, threads: int) -> Runtime | None:
-    """Return an ONNX file as OpenVINO runs it in float32; None if that is not installed."""
-    try:
-        import openvino as ov
-    except ImportError:
-        return None
-    settings = {
-        "INFERENCE_NUM_THREADS": threads,
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "f32",
-    }
-    compiled = ov.Core().compile_model(path, "CPU", settings)
-    return lambda x: torch.from_numpy(compiled(x.numpy())[0].copy())
 
 
 def scenes_of(root: str | None, limit: int | None) -> list[tuple[Scene, list[np.ndarray | None]]]:

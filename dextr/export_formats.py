@@ -17,7 +17,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from dextr.runtimes import INPUT, METADATA_KEY, OUTPUT
+from dextr.onnx_runtimes import INPUT, OUTPUT
+from dextr.runtimes import METADATA_KEY
 
 OPSET = 18
 

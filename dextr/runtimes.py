@@ -25,13 +25,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dextr.onnx_runtimes import (
+    INPUT,
+    OUTPUT,
+    open_session,
+    run_with_onnxruntime,
+    run_with_openvino,
+)
 from dextr.statefiles import Description
 
 ONNX = ".onnx"
 TORCHSCRIPT = ".torchscript"
 SUFFIXES = (ONNX, TORCHSCRIPT)
 METADATA_KEY = "dextr"
-INPUT, OUTPUT = "input", "logits"
 # All that the code of a traced network calls, whichever version of PyTorch wrote it down.
 OPERATORS = frozenset(
     {
@@ -149,43 +155,14 @@ def read_exported(path: str | PathLike[str]) -> ExportedFile:
     return ExportedFile(network, description, about["weights"])
 
 
-def import_onnxruntime() -> Any:
-    """Return the module.
-
-    Raises:
-        ValueError: It is not installed.
-    """
-    try:
-        import onnxruntime
-    except ImportError:
-        raise ValueError(
-            "ONNX files need ONNX Runtime: pip install onnxruntime (or 'dextr[onnx]')"
-        ) from None
-    return onnxruntime
-
-
 def _open_onnx(content: bytes) -> _Opened:
-    runtime = import_onnxruntime()
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 4
-    try:
-        # From memory: a graph cannot have further files read.
-        session = runtime.InferenceSession(
-            content, options, providers=["CPUExecutionProvider"], enable_fallback=False
-        )
-    except Exception as error:
-        raise ValueError(f"damaged, or no ONNX file ({_first_line(error)})") from None
+    session = open_session(content)
     takes, gives = session.get_inputs(), session.get_outputs()
     if [value.name for value in (*takes, *gives)] != [INPUT, OUTPUT]:
         raise ValueError(NOT_OURS)
-
-    def run(x: Tensor) -> Tensor:
-        (logits,) = session.run([OUTPUT], {INPUT: x.cpu().numpy()})
-        return torch.from_numpy(logits)
-
     metadata = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     batch, _, height, _ = takes[0].shape
+    run = run_with_openvino(content) or run_with_onnxruntime(session)
     return _Opened(run, metadata, height, batch if isinstance(batch, int) else None)
 
 

@@ -23,7 +23,7 @@ ALLOWED = {
 }
 TORCH_FREE = ("geometry", "points", "heatmap", "samples")
 # Slow or seldom installed: only the function that needs one imports it.
-LATE = {"onnx", "onnxruntime", "pycocotools", "tensorboardX", "tkinter"}
+LATE = {"onnx", "onnxruntime", "openvino", "pycocotools", "tensorboardX", "tkinter"}
 
 
 def name_of(path):
@@ -110,7 +110,7 @@ for name in sys.argv[1:]:
     importlib.import_module(name)
 changed = [k for k, (a, b) in enumerate(zip(before, state())) if a != b]
 assert not changed, [(before[k], state()[k]) for k in changed]
-assert not {"onnx", "onnxruntime", "tkinter", "pycocotools", "tensorboardX"} & set(sys.modules)
+assert not {"onnx", "onnxruntime", "openvino", "tkinter", "pycocotools", "tensorboardX"} & set(sys.modules)
 """
 
 
