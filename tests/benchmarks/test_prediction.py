@@ -1,0 +1,54 @@
+"""The tables of benchmarks/prediction.py, with tiny settings."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from benchmarks import prediction
+
+
+def tables(text):
+    """The cells of each Markdown table, without its header."""
+    parts = [part.splitlines() for part in text.split("\n\n") if part.startswith("|")]
+    return [[[c.strip() for c in row.split("|")[1:-1]] for row in part[2:]] for part in parts]
+
+
+def test_all_tables(monkeypatch, capsys):
+    monkeypatch.setattr(prediction, "peak_memory", lambda name, size, kind: 7)
+    threads = torch.get_num_threads()
+    options = "--networks resnet18 bundled --size 32 --repeats 1 --batch-sizes 1 3"
+    assert prediction.main([*options.split(), "--threads", str(threads)]) == 0
+    networks, limits, stages, batches = tables(capsys.readouterr().out)
+    assert [row[0].split(",")[0] for row in networks] == ["resnet18", "bundled"]
+    for row in networks:
+        assert row[4:6] == ["7 MiB", "7 MiB"]
+        assert float(row[6]) < 1e-3
+        assert row[7] == "identical"
+    assert len(limits) == 4
+    assert [row[0].split(":")[0] for row in stages] == ["encode", "network", "decode", "all of it"]
+    assert [row[:2] for row in batches] == [["bundled", "1"], ["bundled", "3"]]
+
+
+@pytest.mark.parametrize("kind", ["ours", "plain"])
+def test_operations_are_those_of_the_convolutions(kind):
+    predictor = prediction.make("resnet18", 32, kind)
+    counted = []
+
+    def count(conv, inputs, output):
+        places = output.shape[2] * output.shape[3]
+        counted.append(2 * conv.weight.numel() * places)
+
+    for module in predictor.network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(count)
+    assert prediction.gflop(predictor) == pytest.approx(sum(counted) / 1e9)
+
+
+def test_memory_of_a_process():
+    before = prediction.own_peak()
+    held = np.ones((before + 64) * 2**20, np.uint8)
+    assert before + 64 <= prediction.own_peak() < 3 * before + 64
+    del held
+    # A process of its own: what this one held does not count.
+    assert 50 < prediction.peak_memory("resnet18", 32, "ours") < 1.5 * before + 64
