@@ -68,6 +68,8 @@ def run_with_openvino(content: bytes) -> Run | None:
     settings = {
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "PERFORMANCE_HINT": "LATENCY",
+        # Threads tied to cores wait for whatever else runs there.
+        "ENABLE_CPU_PINNING": False,
         # Otherwise it computes in half precision where the CPU can.
         "INFERENCE_PRECISION_HINT": "f32",
     }
