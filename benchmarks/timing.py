@@ -16,7 +16,11 @@ import torch
 HEADER = ("path", "ours", "baseline", "ratio")
 
 
-def interleaved(functions: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+def interleaved(
+    functions: Mapping[str, Callable[[], object]],
+    repeats: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, float]:
     """Return each function's median time in milliseconds.
 
     The functions take turns, so that whatever else the machine does meets all of them alike. One
@@ -25,15 +29,16 @@ def interleaved(functions: Mapping[str, Callable[[], object]], repeats: int) -> 
     Args:
         functions: By name. On a GPU they must wait for it themselves (`torch.cuda.synchronize`).
         repeats: Counted calls of each, at least 1.
+        clock: Seconds; `time.process_time` leaves out what other programs take from one core.
     """
     for function in functions.values():
         function()
     times: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(repeats):
         for name, function in functions.items():
-            start = time.perf_counter()
+            start = clock()
             function()
-            times[name].append(1000 * (time.perf_counter() - start))
+            times[name].append(1000 * (clock() - start))
     return {name: statistics.median(values) for name, values in times.items()}
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
 from dataloaders.augment import Affine, paste_beside
 from dataloaders.instances import Instances
@@ -111,12 +110,15 @@ class BatchPlan:
 
 
 def collate(examples: Sequence[Example], size: int) -> Batch:
-    """Stack examples into a batch; of none, a batch of no crops of side `size`."""
+    """Stack examples into a batch; of none, a batch of no crops of side `size`.
+
+    PyTorch's function stacks into the memory that a worker shares with the main process.
+    """
     if not examples:
         return Batch.empty(size)
     return Batch(
-        torch.from_numpy(np.stack([e.inputs for e in examples])),
-        torch.from_numpy(np.stack([e.target for e in examples]).astype(np.float32))[:, None],
-        torch.from_numpy(np.stack([e.void for e in examples]).astype(np.float32))[:, None],
+        default_collate([e.inputs for e in examples]),
+        default_collate([e.target[None].astype(np.float32) for e in examples]),
+        default_collate([e.void[None].astype(np.float32) for e in examples]),
         [e.name for e in examples],
     )
