@@ -1,7 +1,8 @@
 """Many objects: how long an index of them takes, and whether memory grows with their number.
 
 A COCO annotation file of polygons and its photos are made up. Every stage runs in a process of its
-own; times are CPU time, memory is what that process holds (resident, Linux only) beyond what it held before.
+own. Times are CPU time; memory is what the process holds (resident, Linux only) beyond what it held
+before.
 
 Example:
   python -m benchmarks.scale --objects 100000
@@ -145,7 +146,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         file, photos = make_coco(Path(folder), args.objects, IMAGE_HW)
         print(f"{machine()}; annotation file of {file.stat().st_size / MIB:.0f} MiB")
-        fresh = multiprocessing.get_context("spawn")
+        fresh = multiprocessing.get_context("forkserver")
+        fresh.set_forkserver_preload(["benchmarks.scale"])
         for stage in STAGES:
             with fresh.Pool(1) as pool:
                 options = (stage, Path(folder) / "cache", file, photos, args.size, args.seen)
