@@ -108,8 +108,8 @@ class ClickSession:
         if not self._has_mask():
             return f"no pixel is above the threshold {self.threshold:.2f}: lower it with -"
         return (
-            f"mask after {self._seconds:.2f} s, threshold {self.threshold:.2f}. Enter: next object; or "
-            "click on its true outline to refine it"
+            f"mask after {self._seconds:.2f} s, threshold {self.threshold:.2f}. "
+            "Enter: next object; or click on its true outline to refine it"
         )
 
     def click(self, x: float, y: float) -> None:
