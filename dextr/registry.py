@@ -12,7 +12,7 @@ NETWORK, INITIAL, DATA = "network", "initial weights", "data set"
 BUNDLED, UNTRAINED = "bundled", "untrained"
 BUNDLED_FILE = "dextr_small.safetensors"
 BUNDLED_CHECKSUM: str | None = (
-    "sha256:7a847f1683214ba90b51d0a964b19c6bc8228d3e09920e6cd52eabf229363d75"
+    "sha256:4d26ecd5a21d8e0c704d3ccd3ae9429900516d026e600e33c8ad50fdfb387b88"
 )
 
 _ETHZ = "https://data.vision.ee.ethz.ch"
