@@ -41,7 +41,7 @@ EPILOG = f"""formats, by the suffix of --output:
 Both take `input` (N, 4, S, S), float32 in 0..255, and give `logits` (N, 1, S, S); crop size, margin
 and threshold stand in the file (ONNX: metadata_props; TorchScript: extra file; key `dextr`, JSON).
 demo.py, eval.py, `dextr annotate` and dextr.load_predictor run them as they run weights: ONNX in
-OpenVINO if that is installed, else in ONNX Runtime, on the CPU.
+ONNX Runtime, on the CPU.
 
 The check reads the file back and compares it with the network, on photos that come with
 scikit-image and on noise: logits within 1e-3 and equal masks. With --int8 only the photos count:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from dextr.onnx_runtimes import INPUT, OUTPUT
+from dextr.onnx_session import INPUT, OUTPUT
 from dextr.runtimes import METADATA_KEY
 
 OPSET = 18

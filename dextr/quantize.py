@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dextr.export_formats import import_onnx
-from dextr.onnx_runtimes import INPUT, import_onnxruntime
+from dextr.onnx_session import INPUT, import_onnxruntime
 
 
 class Calibration:

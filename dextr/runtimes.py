@@ -25,13 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dextr.onnx_runtimes import (
-    INPUT,
-    OUTPUT,
-    open_session,
-    run_with_onnxruntime,
-    run_with_openvino,
-)
+from dextr.onnx_session import INPUT, OUTPUT, open_session, run_session
 from dextr.statefiles import Description
 
 ONNX = ".onnx"
@@ -162,8 +156,8 @@ def _open_onnx(content: bytes) -> _Opened:
         raise ValueError(NOT_OURS)
     metadata = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     batch, _, height, _ = takes[0].shape
-    run = run_with_openvino(content) or run_with_onnxruntime(session)
-    return _Opened(run, metadata, height, batch if isinstance(batch, int) else None)
+    fixed = batch if isinstance(batch, int) else None
+    return _Opened(run_session(session), metadata, height, fixed)
 
 
 def _open_torchscript(content: bytes) -> _Opened:

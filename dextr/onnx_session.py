@@ -1,15 +1,14 @@
-"""What runs ONNX files: ONNX Runtime, and OpenVINO where it is installed."""
+"""ONNX files in ONNX Runtime, which is imported only when it is needed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor
 
 INPUT, OUTPUT = "input", "logits"
-Run: TypeAlias = Callable[[Tensor], Tensor]
 
 
 def import_onnxruntime() -> Any:
@@ -48,36 +47,11 @@ def open_session(content: bytes) -> Any:
         raise ValueError(f"damaged, or no ONNX file ({reason})") from None
 
 
-def run_with_onnxruntime(session: Any) -> Run:
-    """Return what runs a session."""
+def run_session(session: Any) -> Callable[[Tensor], Tensor]:
+    """Return what runs a session: input (N, 4, S, S) to logits (N, 1, S, S)."""
 
     def run(x: Tensor) -> Tensor:
         (logits,) = session.run([OUTPUT], {INPUT: x.cpu().numpy()})
         return torch.from_numpy(logits)
-
-    return run
-
-
-def run_with_openvino(content: bytes) -> Run | None:
-    """Return what runs a file's content in OpenVINO, on the CPU; None if that is not installed."""
-    try:
-        import openvino
-    except ImportError:
-        return None
-    core = openvino.Core()
-    settings = {
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        "PERFORMANCE_HINT": "LATENCY",
-        # Threads tied to cores wait for whatever else runs there.
-        "ENABLE_CPU_PINNING": False,
-        # Otherwise it computes in half precision where the CPU can.
-        "INFERENCE_PRECISION_HINT": "f32",
-    }
-    compiled = core.compile_model(core.read_model(content), "CPU", settings)
-
-    def run(x: Tensor) -> Tensor:
-        # A request of its own: several threads may predict at once.
-        results = compiled.create_infer_request().infer({INPUT: x.cpu().numpy()})
-        return torch.from_numpy(results[OUTPUT].copy())
 
     return run
