@@ -18,7 +18,7 @@ from dextr.images import ImageLike, as_rgb
 from dextr.inputs import decode, encode
 from dextr.points import check_points, place_clicks
 from dextr.samples import Prediction
-from networks import DextrNet, for_inference
+from networks import DextrNet, for_inference, pack
 
 if TYPE_CHECKING:
     from dextr.weights import LoadedNetwork
@@ -90,12 +90,12 @@ class Predictor:
     ) -> Predictor:
         """Return a predictor around `dextr.weights.load_network`'s result; see `load_predictor`.
 
-        On the CPU it runs a copy of the network, see `networks.for_inference`. What is None is
-        taken from the weights.
+        On the CPU it runs a copy of the network, see `networks.for_inference` and `networks.pack`.
+        What is None is taken from the weights.
         """
         network, chosen = loaded.network, pick_device(device)
         if chosen.type == "cpu" and isinstance(network, DextrNet):
-            network = for_inference(network)
+            network = pack(for_inference(network))
         return cls(
             network,
             size=loaded.size if size is None else size,

@@ -3,6 +3,7 @@
 from networks.dextr_net import DextrNet, NetworkConfig, build_network
 from networks.inference import for_inference
 from networks.init import LoadReport, load_deeplab, load_imagenet, load_partial, load_strict
+from networks.packed import pack
 
 __all__ = [
     "DextrNet",
@@ -14,4 +15,5 @@ __all__ = [
     "load_imagenet",
     "load_partial",
     "load_strict",
+    "pack",
 ]

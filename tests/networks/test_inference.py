@@ -8,6 +8,7 @@ from torch import nn
 
 from networks import build_network
 from networks.inference import for_inference
+from networks.packed import PackedConv, can_pack, pack
 
 VARIANTS = [
     {"backbone": "resnet101"},
@@ -36,18 +37,26 @@ def random_network(**options):
     return network
 
 
+def packed(network):
+    return pack(for_inference(network))
+
+
 def random_input(count, channels, hw):
     return 255 * torch.rand(count, channels, *hw, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.mark.parametrize("options", VARIANTS, ids=lambda o: " ".join(map(str, o.values())))
+@pytest.mark.parametrize("make", [for_inference, packed])
 @pytest.mark.parametrize(("count", "hw"), [(1, (64, 64)), (2, (56, 80))])
-def test_logits_are_those_of_the_network(options, count, hw):
+def test_logits_are_those_of_the_network(options, make, count, hw):
     network = random_network(**options)
     inputs = random_input(count, network.config.in_channels, hw)
     with torch.inference_mode():
         expected = network(inputs)
-        found = for_inference(network)(inputs)
+        fast = make(network)
+        found = fast(inputs)
+        # Nothing that is written in place is read again.
+        assert torch.equal(fast(inputs), found)
     assert expected.std() > 0.02
     assert found.shape == expected.shape
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
@@ -62,10 +71,12 @@ def test_in_double_precision_nothing_but_the_order_of_sums_differs(head):
         torch.testing.assert_close(for_inference(network)(inputs), expected, rtol=0, atol=1e-11)
 
 
-def test_the_network_stays_as_it_was():
+@pytest.mark.parametrize("make", [for_inference, packed])
+def test_the_network_stays_as_it_was(make):
     network = random_network(backbone="resnet18", skips=1).train()
-    before = copy.deepcopy(network)
-    fast = for_inference(network)
+    before, random_state = copy.deepcopy(network), torch.get_rng_state()
+    fast = make(network)
+    assert torch.equal(torch.get_rng_state(), random_state)
     with torch.inference_mode():
         fast(random_input(1, 4, (32, 32)))
     assert network.training
@@ -98,3 +109,29 @@ def test_the_pooled_maps_are_convolved_while_they_are_small():
     # The features first, then each branch's own and its part of the bottleneck, then the last.
     pooled = [(channels, bin_, bin_) for bin_ in (1, 2, 3, 6) for channels in (64, 8)]
     assert seen == [(64, 12, 16), *pooled, (8, 12, 16)]
+
+
+def test_every_large_convolution_is_packed():
+    if not can_pack():
+        pytest.skip("this PyTorch lacks the operators")
+    for options in VARIANTS[-3:]:
+        network = packed(random_network(**options))
+        left = [name for name, m in network.named_modules() if isinstance(m, nn.Conv2d)]
+        assert all(name.startswith("layer5.") for name in left)
+        assert not any("reduce" in name or "fuse" in name for name in left)
+        assert sum(isinstance(m, PackedConv) for m in network.modules()) > 5
+
+
+@pytest.mark.parametrize("error", [AttributeError, RuntimeError, TypeError, None])
+def test_without_the_operators_a_network_is_left_as_it_is(monkeypatch, error):
+    class Unfit(PackedConv):
+        def forward(self, x, add=None):
+            if error:
+                raise error
+            return super().forward(x, add) + 1
+
+    monkeypatch.setattr("networks.packed.PackedConv", Unfit)
+    network = for_inference(random_network(backbone="resnet18", stages=1))
+    before = str(network)
+    assert not can_pack()
+    assert str(pack(network)) == before

@@ -1,0 +1,101 @@
+"""Convolutions of a network for prediction as oneDNN runs them best: packed, with what follows.
+
+PyTorch brings its weights into oneDNN's order at every call, and reads each map once more to add
+the shortcut and once more to rectify it. Here the weights are brought into that order once, and
+the convolution adds and rectifies while it writes. `torch.compile` does the same through the same
+operators, but needs a compiler and a minute.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from networks.dextr_net import DextrNet
+from networks.resnet import BasicBlock, Bottleneck
+
+
+def pack(network: DextrNet) -> DextrNet:
+    """Pack the convolutions of `for_inference`'s copy, in place; returns it.
+
+    Where PyTorch lacks the operators (they are not among those it documents), it stays as it is.
+    The packed network runs on the CPU in float32, and only there.
+    """
+    if not can_pack():
+        return network
+    for module in list(network.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, BasicBlock | Bottleneck):
+                setattr(module, name, PackedBlock(child))
+            elif isinstance(child, nn.Sequential) and (conv := _only_convolution(child)):
+                setattr(module, name, PackedConv(conv, relu=isinstance(child[-1], nn.ReLU)))
+    network.add_module("conv1", PackedConv(network.conv1, relu=True))
+    network.add_module("relu", nn.Identity())
+    return network
+
+
+def can_pack() -> bool:
+    """Return whether this PyTorch has the operators, and they compute what they should."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    conv = nn.Conv2d(8, 8, 3, padding=1, device="meta")
+    conv.weight = nn.Parameter(torch.linspace(-1, 1, 576).view(8, 8, 3, 3), requires_grad=False)
+    conv.bias = nn.Parameter(torch.linspace(-1, 1, 8), requires_grad=False)
+    x, other = torch.linspace(0, 1, 400).view(2, 1, 8, 5, 5)
+    try:
+        added = PackedConv(conv, relu=True)(x, other.clone())
+        plain = PackedConv(conv, relu=False)(x)
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+    expected = conv(x)
+    pairs = ((plain, expected), (added, (expected + other).relu()))
+    return all(torch.allclose(a, b, atol=1e-5) for a, b in pairs)
+
+
+class PackedConv(nn.Module):
+    """A convolution that can add a map and rectify the result.
+
+    Args:
+        conv: The convolution.
+        relu: Rectify.
+    """
+
+    def __init__(self, conv: nn.Conv2d, relu: bool) -> None:
+        super().__init__()
+        self.grid = (conv.padding, conv.stride, conv.dilation, conv.groups)
+        self.relu = "relu" if relu else "none"
+        self.weight = torch.ops.mkldnn._reorder_convolution_weight(conv.weight.detach(), *self.grid)
+        self.bias = None if conv.bias is None else conv.bias.detach()
+
+    def forward(self, x: Tensor, add: Tensor | None = None) -> Tensor:
+        """Return the map; if something is added, it is overwritten by the result."""
+        if add is None:
+            return torch.ops.mkldnn._convolution_pointwise(
+                x, self.weight, self.bias, *self.grid, self.relu, [], ""
+            )
+        return torch.ops.mkldnn._convolution_pointwise_.binary(
+            add, x, self.weight, self.bias, *self.grid, "add", 1.0, self.relu, [], ""
+        )
+
+
+class PackedBlock(nn.Module):
+    """A residual block without batch norms; the shortcut is added by the last convolution."""
+
+    def __init__(self, block: BasicBlock | Bottleneck) -> None:
+        super().__init__()
+        convs = [m for m in block.children() if isinstance(m, nn.Conv2d)]
+        self.convs = nn.Sequential(*(PackedConv(conv, relu=True) for conv in convs[:-1]))
+        self.last = PackedConv(convs[-1], relu=True)
+        self.downsample = None
+        if block.downsample is not None and (conv := _only_convolution(block.downsample)):
+            self.downsample = PackedConv(conv, relu=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        return self.last(self.convs(x), shortcut)
+
+
+def _only_convolution(module: nn.Sequential) -> nn.Conv2d | None:
+    first, *rest = module
+    simple = all(isinstance(m, nn.Identity | nn.ReLU) for m in rest)
+    return first if simple and isinstance(first, nn.Conv2d) else None
