@@ -17,6 +17,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -147,11 +148,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         file, photos = make_coco(Path(folder), args.objects, IMAGE_HW)
         print(f"{machine()}; annotation file of {file.stat().st_size / MIB:.0f} MiB")
         fresh = multiprocessing.get_context("forkserver")
-        fresh.set_forkserver_preload(["benchmarks.scale"])
+        fresh.set_forkserver_preload(["dataloaders.coco", "dataloaders.loader", "dextr.evaluation"])
         for stage in STAGES:
-            with fresh.Pool(1) as pool:
+            with ProcessPoolExecutor(1, fresh) as pool:
                 options = (stage, Path(folder) / "cache", file, photos, args.size, args.seen)
-                rows += pool.apply(run_stage, options)
+                rows += pool.submit(run_stage, *options).result()
     print(markdown(rows))
     return 0
 
