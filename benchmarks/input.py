@@ -48,7 +48,7 @@ BATCH = 5
 
 
 def sample_rows(objects: Sequence[Instance], size: int, repeats: int) -> list[Row]:
-    """Time one object's input, its photo in memory, and the heat map alone."""
+    """Time one object's input, its photo in memory, and the heat map alone; in turns of a batch."""
     config = TransformConfig(size=size)
     ours, straight = TrainTransform(config), baselines.StraightforwardTransform(config)
     points = np.array([[0.1, 0.5], [0.9, 0.5], [0.5, 0.1], [0.5, 0.9]]) * size
@@ -59,7 +59,12 @@ def sample_rows(objects: Sequence[Instance], size: int, repeats: int) -> list[Ro
 
     def over(function: Callable[[Instance, np.random.Generator], object]) -> Callable[[], object]:
         turn, rng = cycle(objects), np.random.default_rng(0)
-        return lambda: function(next(turn), rng)
+
+        def call() -> None:
+            for _ in range(BATCH):
+                function(next(turn), rng)
+
+        return call
 
     pairs: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
         "training sample": (over(ours), over(straight)),
@@ -68,11 +73,12 @@ def sample_rows(objects: Sequence[Instance], size: int, repeats: int) -> list[Ro
             over(lambda instance, rng: baselines.evaluation_input(instance, rng, RELAX, size)),
         ),
         "heat map, 4 points": (
-            lambda: render_heatmap(points, (size, size)),
-            lambda: baselines.heat_map(points, (size, size)),
+            over(lambda instance, rng: render_heatmap(points, (size, size))),
+            over(lambda instance, rng: baselines.heat_map(points, (size, size))),
         ),
     }
-    return compared({f"{name}, {size} x {size}": pair for name, pair in pairs.items()}, repeats)
+    named = {f"{name}, {size} x {size}": pair for name, pair in pairs.items()}
+    return compared(named, max(1, repeats // BATCH), BATCH)
 
 
 def reading_rows(data: PascalInstances, repeats: int) -> list[Row]:
@@ -149,11 +155,14 @@ def index_rows(root: Path, split: str) -> list[Row]:
 
 
 def compared(
-    pairs: dict[str, tuple[Callable[[], object], Callable[[], object]]], repeats: int
+    pairs: dict[str, tuple[Callable[[], object], Callable[[], object]]],
+    repeats: int,
+    per_call: int = 1,
 ) -> list[Row]:
-    """Return a table row for each pair (ours, baseline)."""
+    """Return a table row for each pair (ours, baseline), for one of `per_call` things."""
     functions = {f"{name} {k}": pair[k] for name, pair in pairs.items() for k in (0, 1)}
     times = interleaved(functions, repeats, time.process_time)
+    times = {name: each / per_call for name, each in times.items()}
     return [comparison(name, times[f"{name} 0"], times[f"{name} 1"]) for name in pairs]
 
 
