@@ -18,7 +18,7 @@ from dextr.images import ImageLike, as_rgb
 from dextr.inputs import decode, encode
 from dextr.points import check_points, place_clicks
 from dextr.samples import Prediction
-from networks import DextrNet, for_inference, pack
+from networks import DextrNet, fold, for_inference, pack
 
 if TYPE_CHECKING:
     from dextr.weights import LoadedNetwork
@@ -87,15 +87,17 @@ class Predictor:
         relax: int | None = None,
         threshold: float | None = None,
         batch_size: int = 4,
+        keep: bool = True,
     ) -> Predictor:
         """Return a predictor around `dextr.weights.load_network`'s result; see `load_predictor`.
 
         On the CPU it runs a copy of the network, see `networks.for_inference` and `networks.pack`.
-        What is None is taken from the weights.
+        What is None is taken from the weights. Without `keep` the loaded network is used up
+        instead of copied, which saves its size in memory.
         """
         network, chosen = loaded.network, pick_device(device)
         if chosen.type == "cpu" and isinstance(network, DextrNet):
-            network = pack(for_inference(network))
+            network = pack(for_inference(network) if keep else fold(network))
         return cls(
             network,
             size=loaded.size if size is None else size,
@@ -243,7 +245,7 @@ def load_predictor(
     """
     from dextr.weights import load_network
 
-    return Predictor.from_loaded(load_network(weights), device)
+    return Predictor.from_loaded(load_network(weights), device, keep=False)
 
 
 def pick_device(device: str | torch.device | None = None) -> torch.device:

@@ -1,7 +1,7 @@
 """Networks: tensors in, logits out. Nothing here knows about images or points."""
 
 from networks.dextr_net import DextrNet, NetworkConfig, build_network
-from networks.inference import for_inference
+from networks.inference import fold, for_inference
 from networks.init import LoadReport, load_deeplab, load_imagenet, load_partial, load_strict
 from networks.packed import pack
 
@@ -10,6 +10,7 @@ __all__ = [
     "LoadReport",
     "NetworkConfig",
     "build_network",
+    "fold",
     "for_inference",
     "load_deeplab",
     "load_imagenet",

@@ -21,22 +21,30 @@ def for_inference(network: DextrNet) -> DextrNet:
     applied to the pooled maps before they are enlarged, and channels are last in memory. The copy
     does not follow later changes of the network's values, and cannot be trained or saved as one.
     """
-    fast = copy.deepcopy(network).eval().requires_grad_(False)
-    for module in list(fast.modules()):
-        _fold_batch_norms(module)
-    if isinstance(fast.layer5, PspHead):
-        fast.layer5 = FoldedPspHead(fast.layer5)
-    elif isinstance(fast.layer5, SkipDecoder):
-        fast.layer5.psp = FoldedPspHead(fast.layer5.psp)
-    return fast.to(memory_format=torch.channels_last)
+    return fold(copy.deepcopy(network))
+
+
+def fold(network: DextrNet) -> DextrNet:
+    """Do in place what `for_inference` does to a copy; returns the network."""
+    network.eval().requires_grad_(False)
+    _fold_batch_norms(network)
+    if isinstance(network.layer5, PspHead):
+        network.layer5 = FoldedPspHead(network.layer5)
+    elif isinstance(network.layer5, SkipDecoder):
+        network.layer5.psp = FoldedPspHead(network.layer5.psp)
+    return network.to(memory_format=torch.channels_last)
 
 
 def _fold_batch_norms(module: nn.Module) -> None:
-    """Fold each batch norm among the module's children into the convolution listed before it."""
-    for (name, conv), (norm_name, norm) in pairwise(list(module.named_children())):
-        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-            setattr(module, name, fuse_conv_bn_eval(conv, norm))
-            setattr(module, norm_name, nn.Identity())
+    """Fold each batch norm into the convolution that is listed before it."""
+    # By name: nothing keeps a convolution that has been replaced.
+    for name, following in pairwise([*dict(module.named_children()), ""]):
+        child, norm = getattr(module, name), getattr(module, following, None)
+        if isinstance(child, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            setattr(module, name, fuse_conv_bn_eval(child, norm))
+            setattr(module, following, nn.Identity())
+        else:
+            _fold_batch_norms(child)
 
 
 class FoldedPspHead(PspHead):

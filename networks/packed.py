@@ -21,17 +21,23 @@ def pack(network: DextrNet) -> DextrNet:
     Where PyTorch lacks the operators (they are not among those it documents), it stays as it is.
     The packed network runs on the CPU in float32, and only there.
     """
-    if not can_pack():
-        return network
-    for module in list(network.modules()):
-        for name, child in list(module.named_children()):
-            if isinstance(child, BasicBlock | Bottleneck):
-                setattr(module, name, PackedBlock(child))
-            elif isinstance(child, nn.Sequential) and (conv := _only_convolution(child)):
-                setattr(module, name, PackedConv(conv, relu=isinstance(child[-1], nn.ReLU)))
-    network.add_module("conv1", PackedConv(network.conv1, relu=True))
-    network.add_module("relu", nn.Identity())
+    if can_pack():
+        _pack_children(network)
+        network.add_module("conv1", PackedConv(network.conv1, relu=True))
+        network.add_module("relu", nn.Identity())
     return network
+
+
+def _pack_children(module: nn.Module) -> None:
+    # By name: nothing keeps a convolution that has been packed.
+    for name in list(dict(module.named_children())):
+        child = getattr(module, name)
+        if isinstance(child, BasicBlock | Bottleneck):
+            setattr(module, name, PackedBlock(child))
+        elif isinstance(child, nn.Sequential) and (conv := _only_convolution(child)):
+            setattr(module, name, PackedConv(conv, relu=isinstance(child[-1], nn.ReLU)))
+        else:
+            _pack_children(child)
 
 
 def can_pack() -> bool:

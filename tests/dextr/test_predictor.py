@@ -261,6 +261,8 @@ def test_loaded_weights_run_as_a_copy_that_is_faster():
     np.testing.assert_allclose(predictor.logits(inputs.numpy()), expected, rtol=0, atol=1e-4)
     assert not any(isinstance(m, nn.BatchNorm2d) for m in predictor.network.modules())
     assert any(isinstance(m, nn.BatchNorm2d) for m in loaded.network.modules())
+    used_up = Predictor.from_loaded(loaded, "cpu", size=64, keep=False)
+    np.testing.assert_array_equal(used_up.logits(inputs.numpy()), predictor.logits(inputs.numpy()))
 
 
 def test_a_network_given_as_such_is_followed_while_it_trains():
