@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from benchmarks import prediction
+from networks import NetworkConfig, for_inference
 
 
 def tables(text):
@@ -30,19 +31,18 @@ def test_all_tables(monkeypatch, capsys):
     assert [row[:2] for row in batches] == [["bundled", "1"], ["bundled", "3"]]
 
 
-@pytest.mark.parametrize("kind", ["ours", "plain"])
-def test_operations_are_those_of_the_convolutions(kind):
-    predictor = prediction.make("resnet18", 32, kind)
+@pytest.mark.parametrize("make", [lambda network: network, for_inference])
+def test_operations_are_those_of_the_convolutions(make):
+    network = make(prediction.made_network(NetworkConfig("resnet18", head_width=8)))
     counted = []
 
     def count(conv, inputs, output):
-        places = output.shape[2] * output.shape[3]
-        counted.append(2 * conv.weight.numel() * places)
+        counted.append(2 * conv.weight.numel() * output.shape[2] * output.shape[3])
 
-    for module in predictor.network.modules():
+    for module in network.modules():
         if isinstance(module, nn.Conv2d):
             module.register_forward_hook(count)
-    assert prediction.gflop(predictor) == pytest.approx(sum(counted) / 1e9)
+    assert prediction.gflop(network, 32) == pytest.approx(sum(counted) / 1e9)
 
 
 def test_memory_of_a_process():
