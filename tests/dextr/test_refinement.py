@@ -171,11 +171,10 @@ class TestPrompt:
 
 
 def judge_of(predictor, instances, settings, workers=0):
-    return Judge(
-        lambda rows, extra=None: segment(predictor, instances, settings, rows, workers, extra),
-        {},
-        "",
-    )
+    def outcomes(rows, extra, take):
+        return segment(predictor, instances, settings, rows, workers, extra, take)
+
+    return Judge(outcomes, {}, "")
 
 
 class TestRefine:
