@@ -177,7 +177,15 @@ def _open_torchscript(content: bytes) -> _Opened:
         raise ValueError(f"damaged, or no TorchScript file ({_first_line(error)})") from None
     metadata = extra[METADATA_KEY]
     text = metadata.decode("utf-8", "replace") if isinstance(metadata, bytes) else metadata
-    return _Opened(lambda x: module_on(x.device)(x), text)
+
+    def run(x: Tensor) -> Tensor:
+        try:
+            return module_on(x.device)(x)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise ValueError(f"the exported network does not run ({reason})") from None
+
+    return _Opened(run, text)
 
 
 def _first_line(error: Exception) -> str:

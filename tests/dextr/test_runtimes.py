@@ -270,3 +270,16 @@ def test_missing_runtime(tmp_path, monkeypatch):
 def test_operators_are_tensor_arithmetic():
     named = {name.removeprefix("torch.") for name in OPERATORS}
     assert not named & {"save", "load", "from_file", "hub", "ops", "classes"}
+
+
+def test_a_file_that_fails_when_it_runs(tmp_path):
+    """Damage to the stored values can go unseen until they are used."""
+    path = tmp_path / "x.torchscript"
+    other = torch.jit.trace(nn.Conv2d(5, 1, 1), torch.zeros(1, 5, 8, 8))
+    about = {
+        "format": 1, "network": {}, "size": 16, "relax": 0, "threshold": 0.5,
+        "weights": {"name": "x", "sha256": "x", "trained": True},
+    }  # fmt: skip
+    torch.jit.save(other, path, {METADATA_KEY: json.dumps(about)})
+    with pytest.raises(ValueError, match="does not run"):
+        read_exported(path).network(torch.zeros(1, 4, 16, 16))
