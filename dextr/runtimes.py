@@ -172,7 +172,10 @@ def _open_torchscript(content: bytes) -> _Opened:
             return torch.jit.load(io.BytesIO(content), device, extra)
 
     try:
-        module_on(torch.device("cpu"))
+        module: Any = module_on(torch.device("cpu"))
+        for value in module.code_with_constants[1].const_mapping.values():
+            # PyTorch reads a value without a place in memory, and crashes when it is used.
+            value.untyped_storage().data_ptr()
     except RuntimeError as error:
         raise ValueError(f"damaged, or no TorchScript file ({_first_line(error)})") from None
     metadata = extra[METADATA_KEY]
