@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dextr.annotations import AnnotatedObject, AnnotationFiles
 from dextr.cli import positive, run
+from dextr.examples import example_scene
 from dextr.labels import read_labels
 from dextr.photos import Photos
 from dextr.points import check_points
@@ -21,8 +22,6 @@ from dextr.predictor import Predictor, check_threshold
 from dextr.weights import load_network
 
 PHOTO = "coffee"
-# The cup and the spoon of the photo above.
-EXAMPLE_POINTS = ("173,104 408,104 282,18 220,309", "326,284 424,76 412,67 360,326")
 UNTRAINED = "UNTRAINED WEIGHTS: the masks mean nothing"
 EXAMPLES = """examples:
   python demo.py                                     click on a photo that comes along
@@ -97,14 +96,16 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo."""
     args = build_parser().parse_args(argv)
-    photos = Photos.find(args.image) if args.image else Photos({f"{PHOTO}.png": bundled_photo()})
+    example = None if args.image else example_scene(PHOTO)
+    photos = Photos({f"{PHOTO}.png": example.image}) if example else Photos.find(args.image)
     lines = args.points or []
     if lines and args.output is None:
         raise ValueError("--points needs --output FILE.png: where to write the masks")
     if lines and (len(photos.names) > 1 or args.web or args.labels):
         raise ValueError("--points is for one photo, without a window: no --web, no --labels")
-    if args.output and not (args.image or args.web or args.labels or lines):
-        lines = EXAMPLE_POINTS
+    if args.output and example and not (args.web or args.labels or lines):
+        cup, spoon, *_ = example.objects
+        lines = [" ".join(f"{x:g},{y:g}" for x, y in points) for points in (cup, spoon)]
     return cut_out(args, photos, lines) if lines else annotate(args, photos)
 
 
@@ -169,14 +170,6 @@ def load(args: argparse.Namespace) -> tuple[Predictor, str]:
         return predictor, ""
     print(f"{UNTRAINED}; train a network with train_pascal.py, or give one with --weights")
     return predictor, UNTRAINED
-
-
-def bundled_photo() -> NDArray[np.uint8]:
-    """Return the photo that comes with scikit-image, (400, 600, 3), RGB."""
-    from skimage import data
-
-    photo: NDArray[np.uint8] = getattr(data, PHOTO)()
-    return photo
 
 
 def parse_points(text: str, hw: tuple[int, int]) -> NDArray[np.float64]:

@@ -78,7 +78,7 @@ def train(args: argparse.Namespace, data: Instances, amp: str, seed: int) -> lis
     ):
         factor = learning_rate_factor(state.step, args.steps, optim)
         set_learning_rate(state.optimizer, factor)
-        watch.add(train_step(state, network, [batch], optim, world).loss, [batch])
+        watch.add(train_step(state, network, [batch], optim, world), [batch])
         state.step += 1
     return watch.collect(state.step)
 

@@ -91,7 +91,7 @@ class Trainee:
 
     def step(self, batch: Batch) -> None:
         """Do one optimiser step."""
-        loss = train_step(self.state, self.model, [batch], self.optim, self.world).loss
+        loss = train_step(self.state, self.model, [batch], self.optim, self.world)
         if not self.setup.lean:
             loss.item()
 

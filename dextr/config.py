@@ -120,9 +120,7 @@ class OptimConfig:
     )
     momentum: float = option(0.9, "momentum of sgd")
     weight_decay: float = option(5e-4, "weight decay")
-    schedule: str = option(
-        "constant", "learning rate over time", choices=("constant", "cosine", "poly")
-    )
+    schedule: str = option("constant", "learning rate over time", choices=SCHEDULES)
     warmup_steps: int = option(0, "steps over which the learning rate grows linearly at the start")
     clip_norm: float = option(0.0, "largest norm of the gradient; 0: no limit")
     loss_reduction: str = option(

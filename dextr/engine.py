@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
-from itertools import islice
-from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -28,38 +26,14 @@ from dextr.predictor import THRESHOLD, Predictor
 from dextr.protocol import EvaluationSettings
 from dextr.visualize import contact_sheet, overlay
 
-T = TypeVar("T")
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 PICTURES = 8
 Tile = tuple[NDArray[np.uint8], str]
 
 
-def in_groups(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Yield lists of `size` items; the last one may be shorter.
-
-    >>> list(in_groups("abcde", 2))
-    [['a', 'b'], ['c', 'd'], ['e']]
-    """
-    iterator = iter(items)
-    while group := list(islice(iterator, size)):
-        yield group
-
-
-class Step(NamedTuple):
-    """What one optimiser step leaves on the device.
-
-    Attributes:
-        loss: This process's share of the mean loss of the group's batches; the shares add up.
-        ious: (N,), of each object's mask on its crop, before the step.
-    """
-
-    loss: Tensor
-    ious: Tensor
-
-
 def train_step(
     state: TrainState, model: nn.Module, group: Sequence[Batch], config: OptimConfig, world: World
-) -> Step:
+) -> Tensor:
     """Do one optimiser step with the mean gradient of a group of batches.
 
     Args:
@@ -68,10 +42,12 @@ def train_step(
         group: This process's share of each batch, on the device.
         config: Loss, precision and clipping.
         world: The processes.
+
+    Returns:
+        This process's share of the mean loss of the group's batches; the shares add up.
     """
     state.optimizer.zero_grad(set_to_none=True)
     total = torch.zeros((), device=world.device)
-    ious = []
     for k, batch in enumerate(group):
         more_to_come = k + 1 < len(group) and isinstance(model, DistributedDataParallel)
         with model.no_sync() if more_to_come else nullcontext():  # type: ignore[operator]
@@ -80,7 +56,8 @@ def train_step(
             # DistributedDataParallel averages the gradients of shares that add up.
             state.scaler.scale(loss * world.size).backward()
         total += loss.detach()
-        ious.append(crop_ious(logits, batch, THRESHOLD))
+        if state.hard is not None:
+            state.hard.add(batch.rows, crop_ious(logits, batch, THRESHOLD))
     if config.clip_norm:
         state.scaler.unscale_(state.optimizer)
         nn.utils.clip_grad_norm_(state.network.parameters(), config.clip_norm)
@@ -88,14 +65,19 @@ def train_step(
     state.scaler.update()
     if state.average is not None:
         state.average.update(state.network, state.step)
-    return Step(total, torch.cat(ious))
+    return total
 
 
 def forward(model: nn.Module, batch: Batch, config: OptimConfig, world: World) -> Tensor:
     """Return the logits of a batch in the precision asked for."""
-    half = HALF.get(config.amp)
-    with torch.autocast(world.device.type, half, enabled=half is not None):
+    with precision(config, world):
         return model(batch.inputs)
+
+
+def precision(config: OptimConfig, world: World) -> torch.autocast:
+    """Return the context in which networks run in the precision asked for."""
+    half = HALF.get(config.amp)
+    return torch.autocast(world.device.type, half, enabled=half is not None)
 
 
 def correct(
@@ -111,8 +93,7 @@ def correct(
         seed: Decides which batches; the same in all processes.
     """
     drawn = np.random.default_rng(seed).random(len(group)) < config.corrections
-    half = HALF.get(config.amp)
-    with torch.autocast(world.device.type, half, enabled=half is not None):
+    with precision(config, world):
         return [
             add_corrections(network, batch, THRESHOLD) if chosen and len(batch) else batch
             for batch, chosen in zip(group, drawn, strict=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from os import PathLike
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from dextr.geometry import RELAX, SIZE, CropWindow
+from dextr.groups import in_groups
 from dextr.images import ImageLike, as_rgb
 from dextr.inputs import decode, encode
 from dextr.points import check_points, place_clicks
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from dextr.weights import LoadedNetwork
 
 THRESHOLD = 0.8
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Predictor:
         encoded = self._encode(image, list_of_points)
         return [
             prediction
-            for batch in _batches(encoded, self.batch_size)
+            for batch in in_groups(encoded, self.batch_size)
             for prediction in self._run(batch, cut_at)
         ]
 
@@ -167,7 +167,7 @@ class Predictor:
         numbered = map(self._encode_numbered, range(len(images)), images, points)
         done: list[Prediction] = []
         number = 0
-        for batch in _batches(chain.from_iterable(numbered), self.batch_size):
+        for batch in in_groups(chain.from_iterable(numbered), self.batch_size):
             predictions = self._run([encoded for _, encoded in batch], cut_at)
             for (owner, _), prediction in zip(batch, predictions, strict=True):
                 while number < owner:
@@ -277,12 +277,6 @@ def check_threshold(threshold: float) -> float:
     if not 0 <= threshold <= 1:
         raise ValueError(f"expected a threshold in 0..1, got {threshold}")
     return float(threshold)
-
-
-def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    waiting = iter(items)
-    while batch := list(islice(waiting, size)):
-        yield batch
 
 
 def _device_of(

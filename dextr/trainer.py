@@ -16,8 +16,9 @@ from dextr.batch import Batch, on_device
 from dextr.checkpoint import TrainState, save_checkpoint
 from dextr.config import OptimConfig, RunConfig
 from dextr.distributed import World
-from dextr.engine import LossWatch, correct, in_groups, train_step, validate
+from dextr.engine import LossWatch, correct, train_step, validate
 from dextr.evaluation import Objects
+from dextr.groups import in_groups
 from dextr.interrupt import Stopped, StopRequest
 from dextr.metrics import ObjectScore, summarize
 from dextr.optim import learning_rate_factor, set_learning_rate
@@ -135,10 +136,7 @@ class Trainer:
             factor = learning_rate_factor(state.step, self.steps * optim.epochs, optim)
             lr = set_learning_rate(state.optimizer, factor)
             group = correct(state.network, group, optim, self.world, [run.seed, state.step])
-            done = train_step(state, self.model, group, optim, self.world)
-            watch.add(done.loss, group)
-            if state.hard is not None:
-                state.hard.add([row for batch in group for row in batch.rows], done.ious)
+            watch.add(train_step(state, self.model, group, optim, self.world), group)
             state.step, state.epoch_step = state.step + 1, state.epoch_step + 1
             objects += sum(map(len, group)) * self.world.size
             bar.update()

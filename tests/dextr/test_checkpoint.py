@@ -23,7 +23,7 @@ ALONE = World(0, 1, torch.device("cpu"))
 
 def step(state, config, seed):
     state.network.train()
-    loss = train_step(state, state.network, [tiny_batch(2, seed)], config, ALONE).loss
+    loss = train_step(state, state.network, [tiny_batch(2, seed)], config, ALONE)
     state.step += 1
     return loss
 

@@ -22,7 +22,7 @@ def one_step(sizes, world, **options):
     for seed, size in enumerate(sizes):
         rows = torch.arange(size).tensor_split(world.size)[world.rank].tolist()
         group.append(part_of(tiny_batch(size, seed), rows))
-    loss = world.sum(train_step(state, model, group, config, world).loss)
+    loss = world.sum(train_step(state, model, group, config, world))
     gradients = {k: p.grad for k, p in state.network.named_parameters() if p.requires_grad}
     return {"loss": loss, "gradients": gradients, "state": state.network.state_dict()}
 
