@@ -8,7 +8,7 @@ from torch import nn
 
 from networks import build_network
 from networks.inference import for_inference
-from networks.packed import PackedConv, can_pack, pack
+from networks.packed import PackedConv, PackedPointwise, can_pack, pack
 
 VARIANTS = [
     {"backbone": "resnet101"},
@@ -119,18 +119,31 @@ def test_every_large_convolution_is_packed():
         left = [name for name, m in network.named_modules() if isinstance(m, nn.Conv2d)]
         assert all(name.startswith("layer5.") for name in left)
         assert not any("reduce" in name or "fuse" in name for name in left)
-        assert sum(isinstance(m, PackedConv) for m in network.modules()) > 5
+        assert sum(isinstance(m, PackedConv | PackedPointwise) for m in network.modules()) > 5
 
 
+def test_a_convolution_of_single_positions_is_a_matrix_product():
+    if not can_pack():
+        pytest.skip("this PyTorch lacks the operators")
+    network = packed(random_network(backbone="resnet50", stages=2, stride_on="3x3"))
+    products = [name for name, m in network.named_modules() if isinstance(m, PackedPointwise)]
+    blocks = [f"layer1.{k}" for k in range(3)] + [f"layer2.{k}" for k in range(4)]
+    first_and_last = {f"{block}.{name}" for block in blocks for name in ("convs.0", "last")}
+    # The shortcut into the second stage leaves out every other position.
+    assert set(products) >= {*first_and_last, "layer1.0.downsample"}
+    assert "layer2.0.downsample" not in products
+
+
+@pytest.mark.parametrize("kind", [PackedConv, PackedPointwise])
 @pytest.mark.parametrize("error", [AttributeError, RuntimeError, TypeError, None])
-def test_without_the_operators_a_network_is_left_as_it_is(monkeypatch, error):
-    class Unfit(PackedConv):
+def test_without_the_operators_a_network_is_left_as_it_is(monkeypatch, error, kind):
+    class Unfit(kind):
         def forward(self, x, add=None):
             if error:
                 raise error
             return super().forward(x, add) + 1
 
-    monkeypatch.setattr("networks.packed.PackedConv", Unfit)
+    monkeypatch.setattr(f"networks.packed.{kind.__name__}", Unfit)
     network = for_inference(random_network(backbone="resnet18", stages=1))
     before = str(network)
     assert not can_pack()
