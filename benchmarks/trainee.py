@@ -129,8 +129,8 @@ def made_batches(
 ) -> list[Batch]:
     """Return batches of noise with an object in the middle, on the device."""
     generator = torch.Generator().manual_seed(0)
-    target = torch.zeros(batch_size, 1, size, size)
-    target[:, :, size // 4 : -(size // 4), size // 4 : -(size // 4)] = 1
+    target = torch.zeros(batch_size, 1, size, size, dtype=torch.bool)
+    target[:, :, size // 4 : -(size // 4), size // 4 : -(size // 4)] = True
     names = [f"made {k}" for k in range(batch_size)]
     return [
         Batch(

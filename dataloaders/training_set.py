@@ -118,7 +118,7 @@ def collate(examples: Sequence[Example], size: int) -> Batch:
         return Batch.empty(size)
     return Batch(
         default_collate([e.inputs for e in examples]),
-        default_collate([e.target[None].astype(np.float32) for e in examples]),
-        default_collate([e.void[None].astype(np.float32) for e in examples]),
+        default_collate([e.target[None] for e in examples]),
+        default_collate([e.void[None] for e in examples]),
         [e.name for e in examples],
     )

@@ -15,8 +15,8 @@ class Batch:
 
     Attributes:
         inputs: (N, 4, S, S) float32: R, G, B and heat map, each about 0..255.
-        targets: (N, 1, S, S) float32, 1 on the object.
-        voids: (N, 1, S, S) float32, 1 on undecided pixels.
+        targets: (N, 1, S, S) bool, true on the object.
+        voids: (N, 1, S, S) bool, true on undecided pixels.
         names: The objects' identities.
         rows: The objects' rows in the training set; empty where nobody needs them.
     """
@@ -30,12 +30,8 @@ class Batch:
     @classmethod
     def empty(cls, size: int) -> Batch:
         """Return a batch of no objects: the share of a process for which none is left."""
-        return cls(
-            torch.zeros(0, 4, size, size),
-            torch.zeros(0, 1, size, size),
-            torch.zeros(0, 1, size, size),
-            [],
-        )
+        none = torch.zeros(0, 1, size, size, dtype=torch.bool)
+        return cls(torch.zeros(0, 4, size, size), none, none, [])
 
     def __len__(self) -> int:
         return len(self.names)

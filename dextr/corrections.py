@@ -25,7 +25,7 @@ def add_corrections(network: nn.Module, batch: Batch, threshold: float) -> Batch
         threshold: Probability above which a pixel belongs to the mask.
     """
     masks = _masks(network, batch.inputs, threshold)
-    truths, voids = (x[:, 0].cpu().numpy() >= 0.5 for x in (batch.targets, batch.voids))
+    truths, voids = (x[:, 0].cpu().numpy() for x in (batch.targets, batch.voids))
     inputs = batch.inputs.clone()
     for k, (mask, truth, void) in enumerate(zip(masks, truths, voids, strict=True)):
         click = next_click(mask, truth, void, np.empty((0, 2)))

@@ -111,7 +111,7 @@ def batch_loss(logits: Tensor, batch: Batch, config: OptimConfig, world: World) 
         # Dividing afterwards leaves the number of objects on the GPU.
         counts, batch_size, objects = sums[:2], 1, sums[2]
     loss = class_balanced_bce(
-        logits.to(batch.targets.dtype),
+        logits.to(batch.inputs.dtype),
         batch.targets,
         void,
         reduction=config.loss_reduction,

@@ -71,8 +71,7 @@ def crop_ious(logits: Tensor, batch: Batch, threshold: float) -> Tensor:
         batch: The objects.
         threshold: Probability above which a pixel belongs to the mask.
     """
-    found, truth = logits.detach().sigmoid() > threshold, batch.targets >= 0.5
-    counted = batch.voids < 0.5
+    found, truth, counted = logits.detach().sigmoid() > threshold, batch.targets, ~batch.voids
     common = (found & truth & counted).flatten(1).sum(1)
     either = ((found | truth) & counted).flatten(1).sum(1)
     return torch.where(either > 0, common / either.clamp(min=1), torch.ones_like(common / 1))

@@ -30,8 +30,8 @@ def test_examples_are_stacked():
     )
     assert batch.names == ["a", "b"]
     assert torch.equal(batch.inputs[1], torch.from_numpy(inputs))
-    assert torch.equal(batch.targets[0, 0], torch.from_numpy(target).float())
-    assert torch.equal(batch.voids, 1 - batch.targets)
+    assert torch.equal(batch.targets[0, 0], torch.from_numpy(target))
+    assert torch.equal(batch.voids, ~batch.targets)
 
 
 def test_an_epoch_holds_every_object_once_and_can_begin_in_the_middle():

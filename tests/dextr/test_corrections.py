@@ -18,7 +18,7 @@ class LowerHalf(torch.nn.Module):
 
 
 def batch_of(*targets):
-    targets = torch.tensor(np.stack(targets), dtype=torch.float32)[:, None]
+    targets = torch.tensor(np.stack(targets), dtype=torch.bool)[:, None]
     inputs = torch.rand(len(targets), 4, *targets.shape[2:])
     return Batch(inputs, targets, torch.zeros_like(targets), ["x"] * len(targets), [7, 8])
 

@@ -32,8 +32,8 @@ def tiny_batch(count, seed=1, size=16):
     shape = (count, 1, size, size)
     return Batch(
         255 * torch.rand(count, 4, size, size, generator=generator, dtype=torch.float64),
-        (torch.rand(shape, generator=generator) < 0.3).double(),
-        (torch.rand(shape, generator=generator) < 0.1).double(),
+        torch.rand(shape, generator=generator) < 0.3,
+        torch.rand(shape, generator=generator) < 0.1,
         [f"object {seed}.{k}" for k in range(count)],
     )
 
