@@ -9,6 +9,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from dextr.cli import natural
 from dextr.config import RunConfig, SourceConfig
 from dextr.predictor import check_threshold
 from dextr.weights import load_network, save_network
@@ -20,13 +21,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="dextr pack",
         description="Write a network to a small file that says what it is: half precision, its "
         "threshold, its recipe, and no folder names of the machine it was trained on.",
-        epilog="The threshold should be chosen on objects kept out of training:\n"
-        "  python eval.py --dataset run --root runs/NAME-1 --weights FILE --sweep",
+        epilog="Threshold and margin should be chosen on objects kept out of training:\n"
+        "  python eval.py --dataset run --root runs/NAME-1 --weights FILE --relax 50 --sweep",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("weights", help="a run's weights.safetensors or checkpoint, or a name")
     parser.add_argument("output", type=Path, help="the .safetensors file to write")
     parser.add_argument("--threshold", type=float, help="default: what the weights say")
+    parser.add_argument(
+        "--relax",
+        type=natural,
+        help="margin around an object's box in pixels of the image (default: what the weights say)",
+    )
     parser.add_argument(
         "--mirror",
         action=argparse.BooleanOptionalAction,
@@ -48,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.output,
         network,
         size=loaded.size,
-        relax=loaded.relax,
+        relax=loaded.relax if args.relax is None else args.relax,
         threshold=threshold,
         origin=public_origin(loaded.origin, args.note),
         half=args.half,

@@ -51,6 +51,13 @@ def test_a_bad_threshold_writes_nothing(tmp_path, capsys):
     assert not out.exists()
 
 
+@pytest.mark.parametrize(("flags", "relax"), [([], 50), (["--relax", "0"], 0)])
+def test_another_margin_can_be_said(tmp_path, flags, relax):
+    packed = tmp_path / "packed.safetensors"
+    assert main(["pack", "untrained", str(packed), *flags]) == 0
+    assert load_network(packed).relax == relax
+
+
 @pytest.mark.parametrize(("flags", "mirror"), [([], False), (["--mirror"], True)])
 def test_the_mirror_image_is_used_when_asked_for(tmp_path, flags, mirror):
     packed = tmp_path / "packed.safetensors"
