@@ -27,11 +27,12 @@ from dataloaders.training_set import BatchPlan, TrainingSet
 from dataloaders.transforms import TrainTransform, TransformConfig
 from dextr import cli
 from dextr.batch import on_device
+from dextr.devices import pick_device
 from dextr.distributed import synchronize_batch_norm
 from dextr.evaluation import evaluate
 from dextr.metrics import iou
 from dextr.points import sample_extreme_points
-from dextr.predictor import Predictor, load_predictor, pick_device
+from dextr.predictor import Predictor, load_predictor
 from dextr.protocol import EvaluationSettings
 from networks import DextrNet, NetworkConfig
 from networks.init import init_random

@@ -33,10 +33,10 @@ from dextr import cli
 from dextr.batch import on_device
 from dextr.checkpoint import TrainState
 from dextr.config import ModelConfig, OptimConfig
+from dextr.devices import pick_device
 from dextr.distributed import World
 from dextr.engine import LossWatch, train_step
 from dextr.optim import build_optimizer, learning_rate_factor, set_learning_rate
-from dextr.predictor import pick_device
 from dextr.weights import initialize
 from networks import DextrNet
 from networks.init import init_random

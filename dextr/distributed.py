@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from dextr.predictor import pick_device
+from dextr.devices import pick_device
 from networks.heads import HeadBatchNorm
 
 T = TypeVar("T")

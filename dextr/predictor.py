@@ -13,6 +13,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from dextr.devices import device_of, pick_device
 from dextr.geometry import RELAX, SIZE, CropWindow
 from dextr.groups import in_groups
 from dextr.images import ImageLike, as_rgb
@@ -74,7 +75,7 @@ class Predictor:
         self.size = size
         self.relax = relax
         self.threshold = check_threshold(threshold)
-        self.device = _device_of(network, device)
+        self.device = device_of(network, device)
         self.batch_size = batch_size
 
     @classmethod
@@ -248,26 +249,6 @@ def load_predictor(
     return Predictor.from_loaded(load_network(weights), device, keep=False)
 
 
-def pick_device(device: str | torch.device | None = None) -> torch.device:
-    """Return the device asked for, or CUDA if there is one, or the CPU.
-
-    Raises:
-        ValueError: No such device on this machine.
-    """
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError:
-        raise ValueError(f"no device {device!r}: expected 'cpu', 'cuda' or 'cuda:N'") from None
-    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
-        raise ValueError(
-            f"no device {device!r}: this machine has {torch.cuda.device_count()} CUDA GPUs; "
-            "use 'cpu'"
-        )
-    return chosen
-
-
 def check_threshold(threshold: float) -> float:
     """Return the threshold if it lies in 0..1.
 
@@ -277,13 +258,3 @@ def check_threshold(threshold: float) -> float:
     if not 0 <= threshold <= 1:
         raise ValueError(f"expected a threshold in 0..1, got {threshold}")
     return float(threshold)
-
-
-def _device_of(
-    network: Callable[[Tensor], Tensor], device: str | torch.device | None
-) -> torch.device:
-    if device is not None:
-        return torch.device(device)
-    parameters = network.parameters() if isinstance(network, nn.Module) else iter(())
-    first = next(parameters, None)
-    return torch.device("cpu") if first is None else first.device
