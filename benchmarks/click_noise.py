@@ -78,7 +78,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         (name, str(counts[name]), *(f"{100 * v:.2f}" for v in means))
         for name, means in groups.items()
     ]
-    print(f"{instances.name}, clicks off by up to {args.noise} pixels: IoU of the pasted truth, %\n")
+    print(
+        f"{instances.name}, clicks off by up to {args.noise} pixels: IoU of the pasted truth, %\n"
+    )
     print(markdown([header, *rows]))
     return 0
 
