@@ -11,9 +11,11 @@ import ast
 import hashlib
 import io
 import json
+import pickletools
 import warnings
 import zipfile
 import zlib
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -206,10 +208,14 @@ def check_torchscript(content: bytes) -> None:
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            code = [entry for entry in archive.infolist() if entry.filename.endswith(".py")]
-            if sum(entry.file_size for entry in code) > LARGEST_CODE:
+            entries = archive.infolist()
+            code = [entry for entry in entries if entry.filename.endswith(".py")]
+            pickles = [entry for entry in entries if entry.filename.endswith("pkl")]
+            if sum(entry.file_size for entry in (*code, *pickles)) > LARGEST_CODE:
                 raise ValueError("refused: more code than a network here needs")
             trees = [ast.parse(archive.read(entry)) for entry in code]
+            for entry in pickles:
+                _check_pickle(archive.read(entry))
         nodes = [node for tree in trees for node in ast.walk(tree)]
         calls = {ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)}
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, SyntaxError):
@@ -219,6 +225,14 @@ def check_torchscript(content: bytes) -> None:
     loops = {"a loop" for node in nodes if isinstance(node, ast.For | ast.While)}
     if strange := sorted((calls - OPERATORS) | loops):
         raise ValueError(f"refused: it has {', '.join(strange[:3])}, which no network here needs")
+
+
+def _check_pickle(content: bytes) -> None:
+    """Refuse what is no whole pickle, on which PyTorch may crash; nothing in it is run."""
+    try:
+        deque(pickletools.genops(content), maxlen=0)
+    except (ValueError, EOFError, UnicodeDecodeError):
+        raise ValueError("damaged, or no TorchScript file") from None
 
 
 def _parse(metadata: str | None) -> dict[str, Any]:

@@ -255,6 +255,23 @@ def test_truncated_file_of_ours(tmp_path, written):
             read_exported(path)
 
 
+@pytest.mark.parametrize("written", [".torchscript"], indirect=True)
+@pytest.mark.parametrize("damage", [b"\x80\x02\xde.", b"\x80\x02X\xff\x00\x00\x00a", b""])
+def test_damaged_pickles_never_reach_pytorch(tmp_path, monkeypatch, written, damage):
+    monkeypatch.setattr(torch.jit, "load", None)
+    with zipfile.ZipFile(written[0]) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    pickles = [name for name in entries if name.endswith("pkl")]
+    assert any(name.endswith(".debug_pkl") for name in pickles)
+    for damaged in pickles:
+        path = tmp_path / "x.torchscript"
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in entries.items():
+                archive.writestr(name, damage if name == damaged else content)
+        with pytest.raises(ValueError, match="damaged, or no TorchScript file"):
+            read_exported(path)
+
+
 def test_missing_file(tmp_path):
     with pytest.raises(ValueError, match=r"x\.onnx: no such exported file"):
         read_exported(tmp_path / "x.onnx")
