@@ -231,7 +231,7 @@ def _check_pickle(content: bytes) -> None:
     """Refuse what is no whole pickle, on which PyTorch may crash; nothing in it is run."""
     try:
         deque(pickletools.genops(content), maxlen=0)
-    except (ValueError, EOFError, UnicodeDecodeError):
+    except (ValueError, EOFError):
         raise ValueError("damaged, or no TorchScript file") from None
 
 
