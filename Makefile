@@ -19,7 +19,7 @@ test: $(VENV)/.tools
 # Modules are named one by one: pdoc leaves out those that a package's __all__ does not list.
 docs: $(VENV)/.tools
 	$(BIN)/pdoc --docformat google --output-directory build/docs networks dextr dataloaders \
-	  $(subst /,.,$(basename $(wildcard networks/[a-z]*.py dextr/[a-z]*.py dataloaders/[a-z]*.py)))
+	  $(subst /,.,$(basename $(shell find networks dextr dataloaders -name "[a-z]*.py")))
 
 fuzz: $(VENV)/.tools
 	PYTHONPATH=.:tests $(BIN)/python -m fuzz --count 10000

@@ -13,21 +13,21 @@ import numpy as np
 
 from dataloaders.instances import Instances
 from dataloaders.open import DATASETS, open_dataset
-from dextr.case_page import write_page
-from dextr.cli import run
-from dextr.coco_ap import Detection, average_precision, detection_of
-from dextr.distributed import World, join
-from dextr.engine import spread
-from dextr.eval_options import parse
-from dextr.evaluation import Outcome
-from dextr.judges import Judge, folder_judge, network_judge
-from dextr.mask_folder import MaskFolder, labels_of
+from dextr.common.cli import run
+from dextr.common.processes import World, join
+from dextr.evaluation.cases import write_page
+from dextr.evaluation.coco_ap import Detection, average_precision, detection_of
+from dextr.evaluation.judges import Judge, folder_judge, network_judge
+from dextr.evaluation.mask_folder import MaskFolder, labels_of
+from dextr.evaluation.options import parse
+from dextr.evaluation.protocol import EvaluationSettings
+from dextr.evaluation.refinement import refine, summarize_refinement
+from dextr.evaluation.report import as_json, draw_curve, refinement_table, table, write_text
+from dextr.evaluation.scoring import Outcome
 from dextr.metrics import ObjectScore, summarize
 from dextr.predictor import THRESHOLD, Predictor
-from dextr.protocol import EvaluationSettings
-from dextr.refinement import refine, summarize_refinement
-from dextr.report import as_json, draw_curve, refinement_table, table, write_text
-from dextr.weights import load_network
+from dextr.training.step import spread
+from dextr.weights.load import load_network
 
 SWEEP = tuple(k / 20 for k in range(1, 20))
 CURVE = "clicks.png"

@@ -23,18 +23,18 @@ from dataloaders.loader import BatchLoader
 from dataloaders.sources import open_sources
 from dataloaders.training_set import BatchPlan, TrainingSet
 from dataloaders.transforms import TrainTransform, TransformConfig
-from dextr import cli
-from dextr.checkpoint import TrainState
-from dextr.config import DEMONSTRATION, ModelConfig, OptimConfig, RunConfig, SourceConfig
-from dextr.distributed import World, join
-from dextr.hard_examples import HardExamples
-from dextr.interrupt import Stopped, StopRequest
-from dextr.optim import MovingAverage, build_optimizer
-from dextr.options import add_options, build, flatten, free_names, read_json
-from dextr.resume import RunPlace, find_place
-from dextr.runlog import RunLog, environment, write_json
-from dextr.trainer import Trainer
-from dextr.weights import initialize
+from dextr.common import cli
+from dextr.common.processes import World, join
+from dextr.training.checkpoint import TrainState
+from dextr.training.config import DEMONSTRATION, ModelConfig, OptimConfig, RunConfig, SourceConfig
+from dextr.training.hard_objects import HardExamples
+from dextr.training.interrupt import Stopped, StopRequest
+from dextr.training.log import RunLog, environment, write_json
+from dextr.training.optim import MovingAverage, build_optimizer
+from dextr.training.options import add_options, build, flatten, free_names, read_json
+from dextr.training.run_folder import RunPlace, find_place
+from dextr.training.trainer import Trainer
+from dextr.weights.load import initialize
 from networks import DextrNet
 from networks.init import init_random
 

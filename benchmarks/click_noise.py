@@ -20,10 +20,10 @@ from tqdm import tqdm
 from benchmarks.timing import markdown
 from dataloaders.instances import Instances
 from dataloaders.open import DATASETS, open_dataset
-from dextr import cli
+from dextr.common import cli
+from dextr.evaluation.protocol import EvaluationSettings, prompt_for
 from dextr.geometry import RELAX, SIZE, Box
 from dextr.metrics import Summary, score_object, summarize
-from dextr.protocol import EvaluationSettings, prompt_for
 
 MARGINS = (0, 1, 3, 5)
 

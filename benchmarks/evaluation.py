@@ -28,11 +28,11 @@ from benchmarks.made_voc import make_voc
 from benchmarks.timing import machine, markdown
 from benchmarks.trainee import wait_for
 from dataloaders.pascal import PascalInstances
-from dextr import cli
+from dextr.common import cli
 from dextr.devices import pick_device
-from dextr.evaluation import evaluate
+from dextr.evaluation.protocol import EvaluationSettings
+from dextr.evaluation.scoring import evaluate
 from dextr.predictor import Predictor
-from dextr.protocol import EvaluationSettings
 from networks import DextrNet, NetworkConfig, for_inference
 from networks.init import init_random
 

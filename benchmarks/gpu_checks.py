@@ -25,15 +25,15 @@ from dataloaders.loader import BatchLoader
 from dataloaders.shapes import ShapesInstances
 from dataloaders.training_set import BatchPlan, TrainingSet
 from dataloaders.transforms import TrainTransform, TransformConfig
-from dextr import cli
 from dextr.batch import on_device
+from dextr.common import cli
+from dextr.common.processes import synchronize_batch_norm
 from dextr.devices import pick_device
-from dextr.distributed import synchronize_batch_norm
-from dextr.evaluation import evaluate
+from dextr.evaluation.protocol import EvaluationSettings
+from dextr.evaluation.scoring import evaluate
 from dextr.metrics import iou
 from dextr.points import sample_extreme_points
 from dextr.predictor import Predictor, load_predictor
-from dextr.protocol import EvaluationSettings
 from networks import DextrNet, NetworkConfig
 from networks.init import init_random
 

@@ -17,14 +17,14 @@ from dataloaders.folder import FolderInstances
 from dataloaders.sources import split_by_image
 from dataloaders.training_set import BatchPlan, TrainingSet, collate
 from dataloaders.transforms import TrainTransform, TransformConfig
-from dextr.config import OptimConfig
-from dextr.evaluation import evaluate
-from dextr.initialize import initialize
+from dextr.evaluation.protocol import EvaluationSettings
+from dextr.evaluation.scoring import evaluate
 from dextr.losses import class_balanced_bce
 from dextr.metrics import summarize
-from dextr.optim import build_optimizer, learning_rate_factor, set_learning_rate
 from dextr.predictor import Predictor
-from dextr.protocol import EvaluationSettings
+from dextr.training.config import OptimConfig
+from dextr.training.optim import build_optimizer, learning_rate_factor, set_learning_rate
+from dextr.weights.initialize import initialize
 from networks import DextrNet, build_network
 
 STARTS = {

@@ -32,12 +32,12 @@ from dataloaders.pascal import PascalInstances
 from dataloaders.reading import read_label_map
 from dataloaders.training_set import BatchPlan, TrainingSet
 from dataloaders.transforms import TrainTransform, TransformConfig
-from dextr import cli
+from dextr.common import cli
+from dextr.common.images import read_image
+from dextr.evaluation.protocol import EvaluationSettings, prompt_for
 from dextr.geometry import RELAX
 from dextr.heatmap import render_heatmap
-from dextr.images import read_image
 from dextr.inputs import encode
-from dextr.protocol import EvaluationSettings, prompt_for
 from dextr.samples import Instance
 
 Row = tuple[str, ...]

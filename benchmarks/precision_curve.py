@@ -29,15 +29,15 @@ from dataloaders.loader import BatchLoader
 from dataloaders.open import open_dataset
 from dataloaders.training_set import BatchPlan, TrainingSet
 from dataloaders.transforms import TrainTransform, TransformConfig
-from dextr import cli
 from dextr.batch import on_device
-from dextr.checkpoint import TrainState
-from dextr.config import ModelConfig, OptimConfig
+from dextr.common import cli
+from dextr.common.processes import World
 from dextr.devices import pick_device
-from dextr.distributed import World
-from dextr.engine import LossWatch, train_step
-from dextr.optim import build_optimizer, learning_rate_factor, set_learning_rate
-from dextr.weights import initialize
+from dextr.training.checkpoint import TrainState
+from dextr.training.config import ModelConfig, OptimConfig
+from dextr.training.optim import build_optimizer, learning_rate_factor, set_learning_rate
+from dextr.training.step import LossWatch, train_step
+from dextr.weights.load import initialize
 from networks import DextrNet
 from networks.init import init_random
 

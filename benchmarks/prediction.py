@@ -25,13 +25,13 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.timing import interleaved, machine, markdown, use_threads
-from dextr import cli
-from dextr.examples import example_scene
+from dextr.common import cli
+from dextr.common.example_photos import example_scene
 from dextr.geometry import CropWindow
 from dextr.inputs import decode, encode
 from dextr.points import place_clicks
 from dextr.predictor import Predictor
-from dextr.weights import LoadedNetwork, load_network
+from dextr.weights.load import LoadedNetwork, load_network
 from networks import DextrNet, NetworkConfig, for_inference
 
 Row = tuple[str, ...]

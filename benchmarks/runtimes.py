@@ -25,14 +25,14 @@ from tqdm import tqdm
 
 from benchmarks.timing import interleaved, machine, markdown, use_threads
 from dataloaders.folder import FolderInstances
-from dextr import cli
-from dextr.examples import OBJECTS, Scene, example_scene
-from dextr.export import calibration_scenes, export
+from dextr.common import cli
+from dextr.common.example_photos import OBJECTS, Scene, example_scene
+from dextr.export.agreement import answer
+from dextr.export.onnx_file import calibration_scenes, export
 from dextr.metrics import iou
-from dextr.parity import answer
 from dextr.points import sample_extreme_points
-from dextr.runtimes import read_exported
-from dextr.weights import LoadedNetwork, load_network
+from dextr.weights.exported import read_exported
+from dextr.weights.load import LoadedNetwork, load_network
 from networks import build_network, for_inference
 
 Runtime = Callable[[Tensor], Tensor]

@@ -28,12 +28,12 @@ from dataloaders.coco import CocoInstances
 from dataloaders.loader import BatchLoader
 from dataloaders.training_set import BatchPlan, TrainingSet
 from dataloaders.transforms import TrainTransform, TransformConfig
-from dextr import cli
-from dextr.evaluation import outcome_of
+from dextr.common import cli
+from dextr.evaluation.protocol import EvaluationSettings, prompt_for
+from dextr.evaluation.scoring import outcome_of
 from dextr.geometry import RELAX
 from dextr.inputs import decode, encode
 from dextr.metrics import ObjectScore, summarize
-from dextr.protocol import EvaluationSettings, prompt_for
 
 Row = tuple[str, ...]
 HEADER = ("stage", "objects", "time", "memory")
@@ -148,7 +148,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         file, photos = make_coco(Path(folder), args.objects, IMAGE_HW)
         print(f"{machine()}; annotation file of {file.stat().st_size / MIB:.0f} MiB")
         fresh = multiprocessing.get_context("forkserver")
-        fresh.set_forkserver_preload(["dataloaders.coco", "dataloaders.loader", "dextr.evaluation"])
+        fresh.set_forkserver_preload(
+            ["dataloaders.coco", "dataloaders.loader", "dextr.evaluation.scoring"]
+        )
         for stage in STAGES:
             with ProcessPoolExecutor(1, fresh) as pool:
                 options = (stage, Path(folder) / "cache", file, photos, args.size, args.seen)

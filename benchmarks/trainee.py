@@ -13,11 +13,11 @@ from torch.amp.grad_scaler import GradScaler
 from torch.utils.flop_counter import FlopCounterMode
 
 from dextr.batch import Batch
-from dextr.checkpoint import TrainState
-from dextr.config import OptimConfig
-from dextr.distributed import World
-from dextr.engine import batch_loss, forward, train_step
-from dextr.optim import build_optimizer
+from dextr.common.processes import World
+from dextr.training.checkpoint import TrainState
+from dextr.training.config import OptimConfig
+from dextr.training.optim import build_optimizer
+from dextr.training.step import batch_loss, forward, train_step
 from networks import DextrNet, NetworkConfig
 from networks.init import init_random
 

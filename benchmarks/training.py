@@ -42,8 +42,8 @@ from dataloaders.loader import BatchLoader
 from dataloaders.pascal import PascalInstances
 from dataloaders.training_set import BatchPlan, TrainingSet
 from dataloaders.transforms import TrainTransform, TransformConfig
-from dextr import cli
 from dextr.batch import Batch, on_device
+from dextr.common import cli
 from dextr.devices import pick_device
 from networks import NetworkConfig
 

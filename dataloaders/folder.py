@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dataloaders.label_maps import VOID, VOID_LABEL, LabelMapInstances
 from dataloaders.layout import find_base
 from dataloaders.reading import LARGEST_LABEL, read_label_map
-from dextr.images import readable_suffixes
+from dextr.common.images import readable_suffixes
 
 LOSSY = (".jpg", ".jpeg", ".jfif")
 SOFT_LEVELS = 10

@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from dextr.files import cache_dir, replacing
+from dextr.common.files import cache_dir, replacing
 
 FORMAT = 1
 

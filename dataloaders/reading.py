@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dextr.images import open_image, read_image
+from dextr.common.images import open_image, read_image
 
 LARGEST_LABEL = 65535
 

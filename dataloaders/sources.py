@@ -13,8 +13,8 @@ from dataloaders.combine import CombinedInstances
 from dataloaders.instances import Instances, Subset
 from dataloaders.open import open_dataset
 from dataloaders.pascal import pascal_image_ids
-from dextr.config import SourceConfig
-from dextr.options import build, read_json
+from dextr.training.config import SourceConfig
+from dextr.training.options import build, read_json
 
 
 def open_sources(config: SourceConfig, seed: int) -> tuple[Instances, Instances | None]:

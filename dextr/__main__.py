@@ -6,15 +6,18 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from dextr.cli import run
+from dextr.common.cli import run
 
 # Command: the module whose main(argv) runs it, and a line of help.
 COMMANDS = {
-    "annotate": ("dextr.annotate", "cut out every object whose points are in a file"),
-    "download": ("dextr.download", "get published weights and data sets"),
-    "export": ("dextr.export", "write a network for ONNX Runtime, TorchScript or OpenVINO"),
-    "pack": ("dextr.pack", "make a trained network ready to be passed on"),
-    "weights": ("dextr.listing", "list the weights there are and what each is for"),
+    "annotate": ("dextr.commands.annotate", "cut out every object whose points are in a file"),
+    "download": ("dextr.weights.download", "get published weights and data sets"),
+    "export": (
+        "dextr.export.onnx_file",
+        "write a network for ONNX Runtime or OpenVINO",
+    ),
+    "pack": ("dextr.commands.pack", "make a trained network ready to be passed on"),
+    "weights": ("dextr.commands.list_weights", "list the weights there are and what each is for"),
 }
 
 

@@ -13,17 +13,17 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from dextr.common.images import ImageLike, as_rgb
 from dextr.devices import device_of, pick_device
 from dextr.geometry import RELAX, SIZE, CropWindow
 from dextr.groups import in_groups
-from dextr.images import ImageLike, as_rgb
 from dextr.inputs import decode, encode
 from dextr.points import check_points, place_clicks
 from dextr.samples import Prediction
 from networks import DextrNet, fold, for_inference, pack
 
 if TYPE_CHECKING:
-    from dextr.weights import LoadedNetwork
+    from dextr.weights.load import LoadedNetwork
 
 THRESHOLD = 0.8
 
@@ -90,7 +90,7 @@ class Predictor:
         batch_size: int = 4,
         keep: bool = True,
     ) -> Predictor:
-        """Return a predictor around `dextr.weights.load_network`'s result; see `load_predictor`.
+        """Return a predictor around `dextr.weights.load.load_network`'s result; see `load_predictor`.
 
         On the CPU it runs a copy of the network, see `networks.for_inference` and `networks.pack`.
         What is None is taken from the weights. Without `keep` the loaded network is used up
@@ -114,7 +114,7 @@ class Predictor:
         """Return the mask of the object with these extreme points.
 
         Args:
-            image: A file, a PIL image or an array; see `dextr.images.as_rgb`.
+            image: A file, a PIL image or an array; see `dextr.common.images.as_rgb`.
             points: (N, 2), xy, in any order: the left-, right-, top- and bottom-most point of
                 the object, and any further points on its outline.
             threshold: Another threshold than the predictor's own.
@@ -152,7 +152,7 @@ class Predictor:
         is held at a time, so a list of files may be long.
 
         Args:
-            images: Files, PIL images or arrays; see `dextr.images.as_rgb`.
+            images: Files, PIL images or arrays; see `dextr.common.images.as_rgb`.
             points: For each image, its objects: for each object, points (N, 2) as in `predict`.
             threshold: Another threshold than the predictor's own.
 
@@ -244,7 +244,7 @@ def load_predictor(
     Raises:
         ValueError: No such weights, or the file does not fit the network it names.
     """
-    from dextr.weights import load_network
+    from dextr.weights.load import load_network
 
     return Predictor.from_loaded(load_network(weights), device, keep=False)
 

@@ -11,7 +11,7 @@ from matplotlib import get_data_path
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from dextr.files import replacing
+from dextr.common.files import replacing
 from dextr.geometry import Box
 
 WHITE = (255, 255, 255)

@@ -1,6 +1,6 @@
 """How a network's values start: random, ImageNet's, DeepLab's, or any partial state.
 
-State dictionaries come in as name -> tensor; reading files is `dextr.weights`' business.
+State dictionaries come in as name -> tensor; reading files is `dextr.weights.load`' business.
 """
 
 from __future__ import annotations

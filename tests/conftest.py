@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from dextr import cli
+from dextr.common import cli
 
 ROOT = Path(__file__).parents[1]
 

@@ -13,7 +13,7 @@ PACKAGES = ("networks", "dextr", "dataloaders")
 MODULES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
     for package in PACKAGES
-    for path in sorted((ROOT / package).glob("*.py"))
+    for path in sorted((ROOT / package).rglob("*.py"))
     if path.stem != "__main__"
 ]
 LOADED = re.compile(r"<link\b[^>]*>|<(?:script|img|iframe)\b[^>]*\bsrc=\"(?!data:)[^>]*>|@import")

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from support.trees import make_coco, make_davis, make_folder, make_sbd, make_voc
 
-from dextr.weights import load_network, save_network
+from dextr.weights.load import load_network, save_network
 
 ROOT = Path(__file__).parents[1]
 SMALL = ("--weights", "untrained", "--size", 64, "--device", "cpu")

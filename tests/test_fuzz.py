@@ -7,7 +7,7 @@ from fuzz.prediction import check_prediction, small_predictor
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dextr.object_points import points_of
+from dextr.annotation.objects import points_of
 from dextr.points import check_points
 
 HW = (40, 60)

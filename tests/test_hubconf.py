@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from dextr import Predictor, registry
-from dextr.weights import save_network
+from dextr import Predictor
+from dextr.weights import registry
+from dextr.weights.load import save_network
 from networks import NetworkConfig, build_network
 
 ROOT = Path(__file__).parents[1]
@@ -20,7 +21,7 @@ POINTS = [(5, 20), (50, 20), (30, 3), (30, 35)]
 def places(tmp_path, monkeypatch):
     monkeypatch.setenv("DEXTR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("DEXTR_MIRROR", "http://127.0.0.1:9")
-    monkeypatch.setattr("dextr.transfer.sleep", lambda seconds: None)
+    monkeypatch.setattr("dextr.weights.transfer.sleep", lambda seconds: None)
     monkeypatch.setattr(registry, "bundled_path", lambda: tmp_path / "models" / "small.safetensors")
     monkeypatch.setattr(registry, "BUNDLED_CHECKSUM", None)
 

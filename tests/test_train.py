@@ -11,10 +11,10 @@ import torch
 from support.trees import make_coco, make_folder, make_sbd, make_voc
 
 import train_pascal
-from dextr import cli
-from dextr.checkpoint import checkpoints, load_checkpoint
+from dextr.common import cli
 from dextr.predictor import load_predictor
-from dextr.weights import load_network
+from dextr.training.checkpoint import checkpoints, load_checkpoint
+from dextr.weights.load import load_network
 
 ROOT = Path(__file__).parents[1]
 TINY = """

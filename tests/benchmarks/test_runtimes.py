@@ -5,7 +5,7 @@ import torch
 from support.exported import SIZE, small_network
 
 from benchmarks import runtimes
-from dextr.weights import save_network
+from dextr.weights.load import save_network
 
 pytest.importorskip("onnxruntime")
 

@@ -6,7 +6,7 @@ from support.trees import make_coco, make_davis, make_folder, make_sbd, make_voc
 from dataloaders.open import open_dataset
 from dataloaders.shapes import ShapesInstances
 from dataloaders.sources import open_sources, split_by_image
-from dextr.config import SourceConfig
+from dextr.training.config import SourceConfig
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,8 @@ from safetensors import safe_open
 from skimage import data
 from support.golden import FOLDER
 
-from dextr import iou, load_predictor, registry
+from dextr import iou, load_predictor
+from dextr.weights import registry
 
 CUP = [(173, 104), (408, 104), (282, 18), (220, 309)]
 

@@ -16,7 +16,7 @@ from dextr.geometry import CropWindow
 from dextr.inputs import decode, encode
 from dextr.points import place_clicks, sample_extreme_points
 from dextr.predictor import Predictor, check_threshold
-from dextr.weights import load_network
+from dextr.weights.load import load_network
 from networks import build_network
 
 CLICKS = [(10, 30), (70, 28), (40, 5), (38, 55)]

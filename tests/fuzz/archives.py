@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fuzz.damage import damaged
 
-from dextr.archives import extract_folder
+from dextr.weights.archives import extract_folder
 
 NAMES = (
     "data/a.txt", "data/sub/b.txt", "data", "data/", "./data/c.txt", "other/d.txt", "../up.txt",

@@ -14,9 +14,9 @@ import torch
 from fuzz.damage import damaged, replace_somewhere
 from fuzz.prediction import small_predictor
 
-from dextr.export import export
-from dextr.runtimes import SUFFIXES, read_exported
-from dextr.weights import load_network, save_network
+from dextr.export.onnx_file import export
+from dextr.weights.exported import SUFFIXES, read_exported
+from dextr.weights.load import load_network, save_network
 
 SIZE = 32
 CODE = (

@@ -16,9 +16,9 @@ from fuzz.prediction import odd_points, small_predictor
 from PIL import Image
 from pycocotools.coco import COCO
 
-from dextr.annotate import main as annotate
-from dextr.points_file import read_points
-from dextr.weights import save_network
+from dextr.annotation.points_file import read_points
+from dextr.commands.annotate import main as annotate
+from dextr.weights.load import save_network
 
 HW = (40, 60)
 HEADINGS = ["image", *(f"{axis}{k}" for k in range(1, 5) for axis in "xy"), "x5", "y5", "label"]

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from fuzz.damage import damaged, replace_somewhere
 
-from dextr.annotations import AnnotatedObject
+from dextr.annotation.pictures import AnnotatedObject
 from dextr.points import check_points
-from dextr.session_file import SessionFile
-from dextr.session_record import Draft, ImageRecord
+from dextr.window.session_file import SessionFile
+from dextr.window.session_record import Draft, ImageRecord
 
 HW = (20, 30)
 MOST_PIXELS = 10**6

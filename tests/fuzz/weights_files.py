@@ -18,7 +18,7 @@ import torch
 from fuzz.damage import damaged, replace_somewhere
 from fuzz.prediction import small_predictor
 
-from dextr.weights import load_network, save_network
+from dextr.weights.load import load_network, save_network
 
 CANARY = "canary"
 SUFFIXES = (*("safetensors",) * 8, "pth", "pth", "pt", "npz", "npz", "x")

@@ -8,9 +8,9 @@ import pytest
 import torch
 from support.golden import load
 
-from dextr.config import OptimConfig
 from dextr.losses import class_balanced_bce
-from dextr.optim import build_optimizer
+from dextr.training.config import OptimConfig
+from dextr.training.optim import build_optimizer
 from networks import build_network, load_strict
 
 GOLDEN = load("network")

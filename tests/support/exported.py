@@ -2,7 +2,7 @@
 
 import torch
 
-from dextr.weights import LoadedNetwork
+from dextr.weights.load import LoadedNetwork
 from networks import build_network
 
 SIZE = 64

@@ -8,7 +8,8 @@ import signal
 import sys
 
 import train_pascal
-from dextr import cli, trainer
+from dextr.common import cli
+from dextr.training import trainer
 
 
 def main():

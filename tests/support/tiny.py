@@ -4,9 +4,9 @@ import torch
 from torch.amp.grad_scaler import GradScaler
 
 from dextr.batch import Batch
-from dextr.checkpoint import TrainState
-from dextr.config import OptimConfig
-from dextr.optim import MovingAverage, build_optimizer
+from dextr.training.checkpoint import TrainState
+from dextr.training.config import OptimConfig
+from dextr.training.optim import MovingAverage, build_optimizer
 from networks import build_network
 
 

@@ -7,10 +7,10 @@ import torch
 from support.tiny import part_of, plain_config, tiny_batch, tiny_state
 
 from dataloaders.shapes import ShapesInstances
-from dextr.distributed import World, join
-from dextr.engine import train_step, validate
+from dextr.common.processes import World, join
+from dextr.evaluation.protocol import EvaluationSettings
 from dextr.predictor import Predictor
-from dextr.protocol import EvaluationSettings
+from dextr.training.step import train_step, validate
 
 
 def one_step(sizes, world, **options):

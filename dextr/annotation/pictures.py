@@ -1,0 +1,133 @@
+"""The objects cut out of one image, and the pictures they are kept in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dextr.annotation.objects import NO_LABEL
+from dextr.formats import mask_to_rle, rle_to_mask
+from dextr.visualize import overlay, save_palette_png, save_picture
+
+MAX_OBJECTS = 254
+
+
+@dataclass(frozen=True)
+class AnnotatedObject:
+    """One object as it was cut out.
+
+    Attributes:
+        rle: Its mask as COCO's compressed run lengths.
+        points: (N, 2), xy: the clicks it was made from.
+        threshold: The probability its pixels exceed.
+        label: Name of its category.
+    """
+
+    rle: dict[str, Any] = field(repr=False)
+    points: NDArray[np.float64]
+    threshold: float
+    label: str = NO_LABEL
+
+    @classmethod
+    def of_mask(
+        cls, mask: NDArray, points: NDArray[np.float64], threshold: float, label: str = NO_LABEL
+    ) -> AnnotatedObject:
+        """Return the object with this mask (H, W)."""
+        return cls(mask_to_rle(mask), points, threshold, label)
+
+    @cached_property
+    def mask(self) -> NDArray[np.bool_]:
+        """(H, W) bool, the whole object, also where others lie on top."""
+        return rle_to_mask(self.rle)
+
+
+def label_map(objects: Sequence[AnnotatedObject], hw: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return (H, W): 0 background, k on the k-th object; where two overlap, the later one.
+
+    Raises:
+        ValueError: More objects than a palette PNG has labels for.
+    """
+    if len(objects) > MAX_OBJECTS:
+        raise ValueError(f"a palette PNG holds {MAX_OBJECTS} objects, got {len(objects)}")
+    labels = np.zeros(hw, np.uint8)
+    for number, annotated in enumerate(objects, 1):
+        labels[annotated.mask] = number
+    return labels
+
+
+@dataclass(frozen=True)
+class AnnotationFiles:
+    """Where the objects of one image are kept as pictures.
+
+    Attributes:
+        labels: A palette PNG with all objects.
+        overlay: The picture of the image with all objects.
+        object_prefix: What the names of the objects' masks start with; a number and `.png` follow.
+    """
+
+    labels: Path
+    overlay: Path
+    object_prefix: str
+
+    @classmethod
+    def beside(cls, labels: Path) -> AnnotationFiles:
+        """Return NAME.png, NAME_overlay.png, NAME_object_001.png and so on.
+
+        Raises:
+            ValueError: The name ends otherwise.
+        """
+        if labels.suffix.lower() != ".png":
+            raise ValueError(f"{labels}: expected a file name that ends in .png")
+        stem = labels.with_suffix("")
+        return cls(labels, stem.with_name(f"{stem.name}_overlay.png"), f"{stem}_object_")
+
+    @classmethod
+    def in_folder(cls, folder: Path, name: str) -> AnnotationFiles:
+        """Return masks/NAME.png, overlays/NAME.png, objects/NAME/001.png and so on."""
+        return cls(
+            folder / "masks" / f"{name}.png",
+            folder / "overlays" / f"{name}.png",
+            str(folder / "objects" / name / "_")[:-1],
+        )
+
+    def object_mask(self, number: int) -> Path:
+        """The mask, 0 and 255, of object 1, 2, ..."""
+        return Path(f"{self.object_prefix}{number:03d}.png")
+
+    def exist(self) -> bool:
+        """Whether any of them is there."""
+        return any(path.exists() for path in (self.labels, self.overlay, self.object_mask(1)))
+
+    def save(self, image: NDArray[np.uint8], objects: Sequence[AnnotatedObject]) -> None:
+        """Write everything; masks of objects that are no longer there are removed.
+
+        Args:
+            image: (H, W, 3), RGB.
+            objects: In their order.
+
+        Raises:
+            ValueError: More objects than a palette PNG has labels for.
+        """
+        labels = label_map(objects, image.shape[:2])
+        for number, annotated in enumerate(objects, 1):
+            self._save_object(number, annotated)
+        save_palette_png(self.labels, labels)
+        masks, points = [o.mask for o in objects], [o.points for o in objects]
+        save_picture(self.overlay, overlay(image, masks, points))
+        for number in range(len(objects) + 1, MAX_OBJECTS + 1):
+            self.object_mask(number).unlink(missing_ok=True)
+
+    def save_newest(self, objects: Sequence[AnnotatedObject]) -> None:
+        """Write the last object and the labels of all: quick, for after each object."""
+        labels = label_map(objects, objects[-1].mask.shape)
+        self._save_object(len(objects), objects[-1])
+        save_palette_png(self.labels, labels)
+
+    def _save_object(self, number: int, annotated: AnnotatedObject) -> None:
+        save_picture(self.object_mask(number), annotated.mask.astype(np.uint8) * np.uint8(255))

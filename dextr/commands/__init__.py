@@ -1,0 +1,1 @@
+"""What `python -m dextr NAME` runs: one `main(argv)` each."""

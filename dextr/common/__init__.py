@@ -1,0 +1,1 @@
+"""What every program needs: files, images, label maps, processes, the command line."""

@@ -1,0 +1,1 @@
+"""A training run: options, the step, epochs, checkpoints, logs."""

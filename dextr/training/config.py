@@ -1,0 +1,217 @@
+"""Everything one can set about a training run. The defaults are the paper's protocol."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from dextr.training.options import option
+from networks import NetworkConfig
+from networks.dextr_net import HEADS, STRIDE_ON
+from networks.resnet import LAYOUTS
+
+SCHEDULES = ("constant", "cosine", "poly")
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """Where training and validation objects come from."""
+
+    voc_root: str | None = option(
+        None, "VOCdevkit folder of PASCAL VOC 2012; its val split becomes the evaluation set"
+    )
+    voc_split: str = option("train", "split of PASCAL to train on")
+    sbd_root: str | None = option(
+        None,
+        "SBD's benchmark_RELEASE folder; adds its objects, without those of VOC val's images if "
+        "--voc-root is given",
+    )
+    coco_root: tuple[str, ...] = option((), "COCO folder; may be repeated", metavar="DIR")
+    coco_annotations: tuple[str, ...] = option(
+        (),
+        "annotation file of each --coco-root, where it is not at its published place",
+        metavar="FILE",
+    )
+    folder: tuple[str, ...] = option(
+        (), "folder with images/ and masks/; may be repeated", metavar="DIR"
+    )
+    davis_root: str | None = option(None, "DAVIS 2016 folder; adds its train split")
+    shapes: int = option(0, "add this many synthetic objects, made on the fly")
+    val_fraction: float = option(
+        0.0,
+        "share of the training objects, whole images, kept out of training; the evaluation set "
+        "where there is no other",
+    )
+    limit: int = option(0, "train on only this many objects, drawn at random, for a trial; 0: all")
+
+    @property
+    def empty(self) -> bool:
+        """Whether no source of training objects is named."""
+        return not any((self.voc_root, self.sbd_root, self.coco_root, self.coco_annotations,
+                        self.folder, self.davis_root, self.shapes))  # fmt: skip
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.val_fraction < 1:
+            raise ValueError(f"--val-fraction must be in 0..1, got {self.val_fraction}")
+        _at_least(0, self, "limit")
+        if self.coco_annotations and len(self.coco_root) != len(self.coco_annotations):
+            raise ValueError(
+                "give one --coco-annotations for every --coco-root, got "
+                f"{len(self.coco_annotations)} and {len(self.coco_root)}"
+            )
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network and what it starts from; see `networks.NetworkConfig`."""
+
+    backbone: str = option("resnet101", "backbone", choices=tuple(LAYOUTS))
+    head: str = option("psp", "head on the backbone's features", choices=HEADS)
+    head_width: int = option(512, "channels inside the PSP head")
+    stages: int = option(4, "backbone stages built", choices=(1, 2, 3, 4))
+    output_stride: int = option(8, "input pixels per feature position", choices=(8, 16))
+    skips: int = option(0, "finer stages joined before the last convolution; 0 as in the paper")
+    mirror: bool = option(
+        False, "in evaluation, average over the crop and its mirror image: twice the time"
+    )
+    stride_on: str = option(
+        "auto",
+        "convolution of a bottleneck that carries the stride; auto: 3x3 with --init imagenet, "
+        "else 1x1",
+        choices=("auto", *STRIDE_ON),
+    )
+    init: str = option(
+        "deeplab",
+        "initial weights: deeplab (downloaded) or deeplab:FILE, the same as deeplab-released, "
+        "imagenet (torchvision's) or imagenet:FILE, none (random), or a name or FILE (own or "
+        "published weights, also parts)",
+        metavar="SPEC",
+    )
+    batch_norm: str = option(
+        "batch",
+        "backbone's statistics: taken from each batch, or frozen at the initial weights'",
+        choices=("batch", "frozen"),
+    )
+
+    def network(self) -> NetworkConfig:
+        """Return the network's part of it."""
+        values = {
+            k.name: getattr(self, k.name) for k in fields(NetworkConfig) if hasattr(self, k.name)
+        }
+        if self.stride_on == "auto":
+            values["stride_on"] = "3x3" if self.init.split(":")[0] == "imagenet" else "1x1"
+        return NetworkConfig(**values)
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """Loss, optimiser and schedule."""
+
+    epochs: int = option(100, "passes over the training objects")
+    batch_size: int = option(5, "objects per batch, over all processes")
+    accumulate: int = option(1, "batches whose gradients make one step")
+    optimizer: str = option("sgd", "optimiser", choices=("sgd", "adamw"))
+    lr: float = option(1e-8, "learning rate of the backbone")
+    head_lr_factor: float = option(10.0, "learning rate of the head, times --lr")
+    stem_lr_factor: float = option(
+        1.0,
+        "learning rate of the first convolution, times --lr; for adamw on ImageNet weights 0.017: "
+        "with 0..255 input its values are 1 / (255 * 0.226) of their size",
+    )
+    momentum: float = option(0.9, "momentum of sgd")
+    weight_decay: float = option(5e-4, "weight decay")
+    schedule: str = option("constant", "learning rate over time", choices=SCHEDULES)
+    warmup_steps: int = option(0, "steps over which the learning rate grows linearly at the start")
+    clip_norm: float = option(0.0, "largest norm of the gradient; 0: no limit")
+    loss_reduction: str = option(
+        "batch",
+        "batch: sum over pixels divided by the batch size, as published; mean: also by the pixels",
+        choices=("batch", "mean"),
+    )
+    void: str = option(
+        "background",
+        "undecided pixels in training: background, as published, or left out of the loss",
+        choices=("background", "ignore"),
+    )
+    ema: float = option(
+        0.0, "decay of a moving average of the weights, which is then evaluated and saved; 0: none"
+    )
+    amp: str = option("off", "mixed precision", choices=("off", "bf16", "fp16"))
+    corrections: float = option(
+        0.0,
+        "probability that the objects of a batch get one more point, on the outline nearest to "
+        "the network's largest error of the moment",
+    )
+    hard_examples: int = option(
+        1, "objects below 0.8 IoU when last trained on come back this many times as often"
+    )
+
+    def __post_init__(self) -> None:
+        _at_least(1, self, "epochs", "batch_size", "accumulate", "hard_examples")
+        _at_least(
+            0,
+            self,
+            "lr",
+            "head_lr_factor",
+            "stem_lr_factor",
+            "momentum",
+            "weight_decay",
+            "warmup_steps",
+        )
+        _at_least(0, self, "clip_norm")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"--ema must be in 0..1, below 1, got {self.ema}")
+        if not 0 <= self.corrections <= 1:
+            raise ValueError(f"--corrections must be in 0..1, got {self.corrections}")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """How the run goes on: nothing here but the seed changes what is learned."""
+
+    seed: int = option(0, "seed of everything random")
+    device: str | None = option(None, "cpu, cuda or cuda:N; CUDA if there is any", free=True)
+    workers: int = option(2, "processes that prepare objects (of each training process)", free=True)
+    compile: bool = option(False, "compile the network, minutes at the start", free=True)
+    channels_last: bool = option(True, "keep tensors channels last, which is faster", free=True)
+    eval_every: int = option(10, "epochs between evaluations; 0: only at the end", free=True)
+    eval_limit: int = option(0, "objects scored in each evaluation but the last; 0: all", free=True)
+    snapshot_every: int = option(20, "epochs between checkpoints that are kept for good", free=True)
+    save_minutes: float = option(
+        15.0, "a checkpoint at least every so many minutes, besides one per epoch", free=True
+    )
+    log_every: int = option(10, "steps per line of the log")
+    name: str = option("dextr", "name of the run's folder under runs/", free=True)
+    output_dir: str | None = option(
+        None, "the run's folder (default: the next free runs/NAME-NUMBER)", metavar="DIR", free=True
+    )
+
+    def __post_init__(self) -> None:
+        _at_least(1, self, "log_every")
+        _at_least(0, self, "seed", "workers", "eval_every", "eval_limit", "snapshot_every")
+        _at_least(0, self, "save_minutes")
+
+
+def _at_least(least: int, config: object, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if not value >= least:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least {least}, got {value}")
+
+
+# What `train_pascal.py` does where no source is named: minutes on any CPU.
+DEMONSTRATION: dict[str, Any] = {
+    "shapes": 240,
+    "val_fraction": 0.1,
+    "backbone": "resnet18",
+    "stages": 3,
+    "head_width": 64,
+    "init": "none",
+    "size": 96,
+    "epochs": 5,
+    "batch_size": 8,
+    "optimizer": "adamw",
+    "lr": 1e-3,
+    "head_lr_factor": 1.0,
+    "loss_reduction": "mean",
+}

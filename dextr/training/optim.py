@@ -1,0 +1,84 @@
+"""Optimiser, learning rate over time, and the moving average of the weights."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import torch
+from torch.optim import SGD, AdamW, Optimizer
+
+from dextr.training.config import OptimConfig
+from networks import DextrNet
+
+POLY_POWER = 0.9
+
+
+def build_optimizer(network: DextrNet, config: OptimConfig) -> Optimizer:
+    """Return the optimiser with three groups: backbone, its first convolution, head.
+
+    On a GPU one kernel updates all weights (`fused`).
+    """
+    stem = network.conv1.weight
+    backbone = [p for p in network.backbone_parameters() if p is not stem]
+    parts = (
+        (backbone, 1.0),
+        ([stem], config.stem_lr_factor),
+        (network.head_parameters(), config.head_lr_factor),
+    )
+    groups = [
+        {"params": params, "lr": config.lr * factor, "full_lr": config.lr * factor}
+        for params, factor in parts
+    ]
+    fused = True if stem.is_cuda else None
+    if config.optimizer == "adamw":
+        return AdamW(groups, weight_decay=config.weight_decay, fused=fused)
+    return SGD(groups, momentum=config.momentum, weight_decay=config.weight_decay, fused=fused)
+
+
+def learning_rate_factor(step: int, total: int, config: OptimConfig) -> float:
+    """Return what the full learning rates are multiplied by at a step.
+
+    Args:
+        step: Steps done before this one.
+        total: Steps of the whole training.
+        config: Names the schedule. `cosine` falls to 0 as half a cosine, `poly` as
+            (1 - progress)^0.9; the warm-up lies before either.
+    """
+    if step < config.warmup_steps:
+        return (step + 1) / config.warmup_steps
+    progress = min((step - config.warmup_steps) / max(total - config.warmup_steps, 1), 1.0)
+    if config.schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * progress))
+    if config.schedule == "poly":
+        return (1 - progress) ** POLY_POWER
+    return 1.0
+
+
+def set_learning_rate(optimizer: Optimizer, factor: float) -> float:
+    """Set every group to its full learning rate times `factor`; return the backbone's."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["full_lr"] * factor
+    return optimizer.param_groups[0]["lr"]
+
+
+class MovingAverage:
+    """An exponential moving average of a network's weights and running statistics.
+
+    Attributes:
+        network: A copy that holds the averages.
+    """
+
+    def __init__(self, network: DextrNet, decay: float) -> None:
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self.decay = decay
+
+    @torch.no_grad()
+    def update(self, network: DextrNet, step: int) -> None:
+        """Take in the weights after a step; the first steps count for more."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        own, new = self.network.state_dict(), network.state_dict()
+        floating = [name for name, value in own.items() if value.is_floating_point()]
+        torch._foreach_lerp_([own[k] for k in floating], [new[k] for k in floating], 1 - decay)
+        for name in set(own) - set(floating):
+            own[name].copy_(new[name])

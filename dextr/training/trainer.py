@@ -1,0 +1,242 @@
+"""A whole training run: epochs, evaluations, checkpoints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from dextr.batch import Batch, on_device
+from dextr.common.processes import World
+from dextr.evaluation.protocol import EvaluationSettings
+from dextr.evaluation.report import as_json, table, write_text
+from dextr.evaluation.scoring import Objects
+from dextr.groups import in_groups
+from dextr.metrics import ObjectScore, summarize
+from dextr.predictor import THRESHOLD, Predictor
+from dextr.training.checkpoint import TrainState, save_checkpoint
+from dextr.training.config import OptimConfig, RunConfig
+from dextr.training.interrupt import Stopped, StopRequest
+from dextr.training.log import RunLog
+from dextr.training.optim import learning_rate_factor, set_learning_rate
+from dextr.training.step import LossWatch, correct, train_step, validate
+from dextr.visualize import save_picture
+from dextr.weights.load import save_network
+
+
+class Loader(Protocol):
+    """Where batches come from."""
+
+    def __len__(self) -> int:
+        """Batches per epoch; each is shared by all processes."""
+
+    def batches(self, epoch: int, start: int, hard: Sequence[int]) -> Iterable[Batch]:
+        """This process's shares of the batches of an epoch, from number `start` on.
+
+        Objects in the rows `hard` come more often.
+        """
+
+
+class Validation(Objects, Protocol):
+    """The validation objects: a data set with a name and category names."""
+
+    name: str
+    category_names: tuple[str, ...]
+
+
+class Trainer:
+    """Runs the epochs.
+
+    Args:
+        state: What is trained, new or restored.
+        loader: The training objects.
+        validation: The objects of the evaluations; None: there are none.
+        optim: Loss, optimiser and schedule.
+        run: How the run goes on.
+        about: What checkpoints say of the run: `config`, `size`, `relax`.
+        folder: The run's folder.
+        log: Its log.
+        world: The processes; the first one writes.
+        stop: Tells when somebody wants the run to stop.
+    """
+
+    def __init__(
+        self,
+        state: TrainState,
+        loader: Loader,
+        validation: Validation | None,
+        optim: OptimConfig,
+        run: RunConfig,
+        about: dict[str, Any],
+        folder: Path,
+        log: RunLog,
+        world: World,
+        stop: StopRequest,
+    ) -> None:
+        self.state, self.loader, self.validation = state, loader, validation
+        self.optim, self.run, self.about = optim, run, about
+        self.folder, self.log, self.world, self.stop = folder, log, world, stop
+        self.steps = -(-len(loader) // optim.accumulate)
+        network: nn.Module = state.network
+        if run.compile:
+            # An epoch's smaller last batch gets its own code; one for any size would be slower.
+            network = torch.compile(network, dynamic=False)  # type: ignore[assignment]
+        # Crops have one size, so that trying out convolutions pays.
+        torch.backends.cudnn.benchmark = True
+        self.model = world.wrap(network)
+        self.settings = EvaluationSettings(thresholds=(THRESHOLD,), seed=run.seed)
+        self.saved_at = time.monotonic()
+
+    def fit(self) -> None:
+        """Train until the last epoch; evaluate and save on the way.
+
+        Raises:
+            Stopped: Somebody asked; everything is saved.
+            ValueError: The loss is not finite.
+        """
+        state, optim, run = self.state, self.optim, self.run
+        while state.epoch < optim.epochs:
+            self.train_one_epoch()
+            number = state.epoch + 1
+            if run.eval_every and number % run.eval_every == 0 and number < optim.epochs:
+                self.save()
+                self.evaluate(f"epoch-{number:04d}", number, run.eval_limit)
+            if state.hard is not None:
+                state.hard.refresh(self.world)
+            state.epoch, state.epoch_step = number, 0
+            keep = bool(run.snapshot_every) and number % run.snapshot_every == 0
+            self.save(keep=keep or number == optim.epochs)
+            if keep:
+                self.save_weights("weights.safetensors")
+
+    def train_one_epoch(self) -> None:
+        """Do the steps of the epoch that are left to do."""
+        state, optim, run, device = self.state, self.optim, self.run, self.world.device
+        self.model.train()
+        watch = LossWatch(self.world)
+        start = state.epoch_step * optim.accumulate
+        loaded = self.loader.batches(state.epoch, start, state.hard.rows if state.hard else ())
+        batches = on_device(loaded, device, run.channels_last)
+        bar = tqdm(
+            total=self.steps,
+            initial=state.epoch_step,
+            desc=f"epoch {state.epoch + 1}/{optim.epochs}",
+            unit="step",
+            disable=None if self.world.main else True,
+        )
+        since, objects = time.perf_counter(), 0
+        loss: float | None = None
+        for group in in_groups(batches, optim.accumulate):
+            factor = learning_rate_factor(state.step, self.steps * optim.epochs, optim)
+            lr = set_learning_rate(state.optimizer, factor)
+            group = correct(state.network, group, optim, self.world, [run.seed, state.step])
+            watch.add(train_step(state, self.model, group, optim, self.world), group)
+            state.step, state.epoch_step = state.step + 1, state.epoch_step + 1
+            objects += sum(map(len, group)) * self.world.size
+            bar.update()
+
+            log_due = state.epoch_step % run.log_every == 0 or state.epoch_step == self.steps
+            if log_due or device.type == "cpu":
+                state.losses += watch.collect(state.step)
+            if log_due:
+                loss = sum(state.losses) / len(state.losses)
+                now = time.perf_counter()
+                speed = objects / (now - since)
+                since, objects = now, 0
+                state.losses = []
+                self.log.write(
+                    "train",
+                    state.step,
+                    {"epoch": state.epoch + 1, "loss": loss, "lr": lr, "objects_per_second": speed},
+                )
+                bar.set_postfix_str(f"loss {loss:.4g}, {speed:.1f} objects/s", refresh=False)
+            if log_due or self.world.size == 1:
+                self._stop_or_save(watch)
+        bar.close()
+        if self.world.main and state.epoch_step == self.steps and loss is not None:
+            tqdm.write(f"epoch {state.epoch + 1}/{optim.epochs}: loss {loss:.4g}")
+
+    def _stop_or_save(self, watch: LossWatch) -> None:
+        """Save when it is time to or the run shall stop; the processes agree on it."""
+        save_due = time.monotonic() - self.saved_at > 60 * self.run.save_minutes > 0
+        asked = self.world.gather((self.stop.made, save_due))
+        stop = any(stop for stop, _ in asked)
+        if stop or asked[0][1]:
+            self.state.losses += watch.collect(self.state.step)
+            self.save()
+        if stop:
+            raise Stopped
+
+    def save(self, keep: bool = False) -> None:
+        """Write a checkpoint; the log up to here belongs to it."""
+        self.saved_at = time.monotonic()
+        if self.state.hard is not None:
+            self.state.hard.collect(self.world)
+        if self.world.main:
+            content = {**self.state.to_dict(), **self.about, "threshold": THRESHOLD}
+            content["log_length"] = self.log.length()
+            save_checkpoint(self.folder / "checkpoints", content, keep)
+
+    def save_weights(self, name: str) -> None:
+        """Write the network alone, as `load_predictor` reads it."""
+        if self.world.main:
+            save_network(
+                self.folder / name,
+                self.state.result,
+                size=self.about["size"],
+                relax=self.about["relax"],
+                threshold=THRESHOLD,
+                origin={"steps": self.state.step, "config": self.about["config"]},
+            )
+
+    def evaluate(self, name: str, epoch: int, limit: int = 0) -> list[ObjectScore]:
+        """Score the network; log the numbers and save pictures. Without objects, no scores."""
+        if self.validation is None:
+            return []
+        self.stop.at_rest = True
+        if self.stop.made:
+            raise Stopped
+        # Averages have their own copy; either way train() comes back with the next epoch.
+        predictor = Predictor(
+            self.state.result, size=self.about["size"], relax=self.about["relax"], batch_size=8
+        )
+        scores, sheet = validate(
+            predictor, self.validation, self.settings, self.world, limit, self.run.workers
+        )
+        self.stop.at_rest = False
+        summary = summarize(scores, self.validation.category_names)
+        values: dict[str, Any] = {"epoch": epoch, "objects": summary.count}
+        values |= {"mean_iou": summary.mean_iou, "boundary_f": summary.boundary_f}
+        self.log.write("evaluation", self.state.step, values)
+        if self.state.best is None or summary.mean_iou > self.state.best:
+            self.state.best = summary.mean_iou
+            self.save_weights("best.safetensors")
+        if sheet is not None:
+            save_picture(self.folder / "pictures" / f"{name}.png", sheet)
+            self.log.picture("validation", self.state.step, sheet)
+        if self.world.main:
+            tqdm.write(f"{name}: mean IoU {100 * summary.mean_iou:.2f} of {summary.count} objects")
+        return scores
+
+    def finish(self) -> None:
+        """Write the weights and the final evaluation."""
+        self.save_weights("weights.safetensors")
+        scores = self.evaluate("final", self.state.epoch)
+        if self.validation is None or not self.world.main:
+            return
+        summary = summarize(scores, self.validation.category_names)
+        text = as_json(
+            summary,
+            scores,
+            dataset={"name": self.validation.name, "objects": len(self.validation)},
+            weights={"name": str(self.folder / "weights.safetensors")},
+            settings=asdict(self.settings),
+        )
+        write_text(self.folder / "evaluation.json", text)
+        tqdm.write(table(summary))

@@ -1,0 +1,1 @@
+"""A name or a file to a network with its values."""

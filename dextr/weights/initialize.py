@@ -1,0 +1,79 @@
+"""How a network's values start before training, by a short text such as `imagenet`."""
+
+from __future__ import annotations
+
+from pickle import UnpicklingError
+
+import torch
+
+from dextr.weights.download import find_file
+from dextr.weights.state_files import read_state
+from networks import DextrNet, LoadReport, load_deeplab, load_imagenet, load_partial
+from networks.init import require_stride
+
+
+def initialize(network: DextrNet, spec: str) -> str:
+    """Give a network its initial values.
+
+    Args:
+        network: Built with random values; unchanged if this fails.
+        spec: One of
+
+            - `none`: it keeps its random values;
+            - `imagenet`: torchvision's published weights, downloaded by torchvision;
+            - `imagenet:FILE`: a file in torchvision's names, for normalised input;
+            - `deeplab`, `deeplab:FILE`: the multi-scale DeepLab-v2 file, copied as the paper
+              means it; without FILE the downloaded one;
+            - `deeplab-released`, `deeplab-released:FILE`: copied as the released code did;
+            - `FILE` or a name in the registry: own or published weights, or a part of them.
+
+    Returns:
+        What was loaded, what was not, and what of the file was left out.
+
+    Raises:
+        ValueError: No such file, or it makes no sense for this network.
+    """
+    kind, _, file = spec.partition(":")
+    try:
+        if spec == "none":
+            return "initial values: random"
+        if kind == "imagenet":
+            report = _imagenet(network, file)
+        elif kind in ("deeplab", "deeplab-released"):
+            state = read_state(file or find_file("deeplab")).state
+            report = load_deeplab(network, state, released=kind == "deeplab-released")
+        else:
+            report = _own(network, spec)
+    except ValueError as error:
+        raise ValueError(f"initial weights {spec!r}: {error}") from None
+    return f"initial values from {spec}: {report}"
+
+
+def _imagenet(network: DextrNet, file: str) -> LoadReport:
+    if file:
+        return load_imagenet(network, read_state(file).state)
+    try:
+        return load_imagenet(network)
+    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+        import torchvision
+
+        weights = torchvision.models.get_model_weights(network.config.backbone)["IMAGENET1K_V1"]
+        name = weights.url.rsplit("/", 1)[1]
+        raise ValueError(
+            f"could not get {weights.url} ({error}): put that file at "
+            f"{torch.hub.get_dir()}/checkpoints/{name}, or give --init imagenet:FILE"
+        ) from None
+
+
+def _own(network: DextrNet, spec: str) -> LoadReport:
+    found = read_state(find_file(spec))
+    if "fc.weight" in found.state:
+        raise ValueError(
+            "this is a classifier for normalised input: give it as imagenet:FILE, so that mean "
+            "and deviation are folded in"
+        )
+    published = any(name.removeprefix("module.").startswith("layer5.") for name in found.state)
+    if found.description or published:
+        stride_on = found.description.network.stride_on if found.description else "1x1"
+        require_stride(network, stride_on, "these weights")
+    return load_partial(network, found.state)

@@ -1,0 +1,198 @@
+"""Weights files: reading them without running what is in them, and writing our own.
+
+Read are `.safetensors`, `.pth` / `.pt` (tensors only) and `.npz` (arrays only).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from dextr.common.files import replacing
+from networks import NetworkConfig
+
+FORMAT = 1
+METADATA_KEY = "dextr"
+SUFFIXES = (".safetensors", ".pth", ".pt", ".npz")
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a file says of its network.
+
+    Attributes:
+        network: The layers.
+        size: Side of the crop it was trained on.
+        relax: Margin around the object's box in pixels of the image.
+        threshold: Probability above which a pixel is the object's.
+        origin: Where the values come from, free form.
+    """
+
+    network: NetworkConfig
+    size: int
+    relax: int
+    threshold: float
+    origin: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        for name, value, least in (("size", self.size, 16), ("relax", self.relax, 0)):
+            if type(value) is not int or value < least:
+                raise ValueError(f"{name} must be an integer from {least}, got {value!r}")
+        if type(self.threshold) not in (int, float) or not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold must lie in 0..1, got {self.threshold!r}")
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Description:
+        """Build it from what a file holds.
+
+        Raises:
+            ValueError: A field is missing, unknown or out of range.
+        """
+        if fields.get("format") != FORMAT:
+            raise ValueError(
+                f"expected format {FORMAT}, got {fields.get('format')!r}: is the file from a "
+                "newer version?"
+            )
+        try:
+            return cls(
+                NetworkConfig(**fields["network"]),
+                fields["size"],
+                fields["relax"],
+                fields["threshold"],
+                dict(fields.get("origin", {})),
+            )
+        except KeyError as error:
+            raise ValueError(f"its description lacks {error}") from None
+        except TypeError as error:
+            raise ValueError(f"its description is not understood ({error})") from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `from_dict` takes."""
+        return {
+            "format": FORMAT,
+            "network": self.network.to_dict(),
+            "size": self.size,
+            "relax": self.relax,
+            "threshold": self.threshold,
+            "origin": self.origin,
+        }
+
+
+@dataclass(frozen=True)
+class StateFile:
+    """A file's tensors by name, and what it says of them (None: nothing)."""
+
+    state: dict[str, Tensor]
+    description: Description | None = None
+
+
+def read_state(path: str | PathLike[str]) -> StateFile:
+    """Read a weights file; nothing in it is executed.
+
+    Of a training checkpoint the averaged weights are taken where there are any.
+
+    Raises:
+        ValueError: The file is missing, damaged, of another kind, or holds more than tensors;
+            the message names it.
+    """
+    path = Path(path)
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"{path}: expected a weights file ({', '.join(SUFFIXES)})")
+    if not path.is_file():
+        raise ValueError(f"{path}: no such weights file")
+    try:
+        if path.suffix == ".safetensors":
+            found = _read_safetensors(path)
+        elif path.suffix == ".npz":
+            found = _read_npz(path)
+        else:
+            found = _from_pickle(_load_pickle(path))
+        _check_state(found.state)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return found
+
+
+def write_state(
+    path: str | PathLike[str], state: Mapping[str, Tensor], description: Description
+) -> None:
+    """Write a `.safetensors` file; the description goes into its header."""
+    metadata = {METADATA_KEY: json.dumps(description.to_dict())}
+    tensors = {k: v.detach().cpu().contiguous() for k, v in state.items()}
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata)
+
+
+def _read_safetensors(path: Path) -> StateFile:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"damaged, or no safetensors file ({error})") from None
+    if METADATA_KEY not in metadata:
+        return StateFile(state)
+    try:
+        fields = json.loads(metadata[METADATA_KEY])
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"its description is not JSON ({error})") from None
+    if not isinstance(fields, dict):
+        raise ValueError(f"its description is not understood (got {type(fields).__name__})")
+    return StateFile(state, Description.from_dict(fields))
+
+
+def _read_npz(path: Path) -> StateFile:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return StateFile({name: torch.from_numpy(arrays[name]) for name in arrays.files})
+    except Exception as error:
+        # Some of these messages quote the file.
+        reason = str(error)[:200]
+        raise ValueError(f"damaged, or holds more than arrays of numbers ({reason})") from None
+
+
+def _load_pickle(path: Path) -> object:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:
+        # PyTorch's own message tells people to load such files unsafely.
+        if foreign := re.search(r"GLOBAL (\S+)", str(error)):
+            raise ValueError(
+                f"refused: it holds {foreign[1]} besides tensors, and reading that could run code"
+            ) from None
+        raise ValueError(
+            "refused: damaged, or holds more than tensors, which could run code"
+        ) from None
+
+
+def _from_pickle(content: object) -> StateFile:
+    if not isinstance(content, Mapping):
+        raise ValueError(f"expected a state dictionary, got {type(content).__name__}")
+    if "weights" not in content:
+        return StateFile(dict(content))
+    state = content.get("ema") or content["weights"]
+    if not isinstance(state, Mapping):
+        raise ValueError(f"expected a state dictionary, got {type(state).__name__}")
+    fields = {"origin": {"epoch": content.get("epoch"), "step": content.get("step")}, **content}
+    return StateFile(dict(state), Description.from_dict(fields))
+
+
+def _check_state(state: Mapping[Any, Any]) -> None:
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise ValueError(f"expected tensors by name, got {type(value).__name__} under {name!r}")
+        if value.is_floating_point() and not value.isfinite().all():
+            raise ValueError(f"{name} holds values that are not finite")

@@ -1,0 +1,1 @@
+"""The click window: session, view, mouse, and where it is shown."""

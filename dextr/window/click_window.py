@@ -1,0 +1,229 @@
+"""The window in which an annotator clicks: a matplotlib figure around an `AnnotationProject`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.backend_bases import CloseEvent, KeyEvent, key_press_handler
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from dextr.annotation.pictures import AnnotatedObject
+from dextr.predictor import Predictor
+from dextr.window.background import PredictionWorker
+from dextr.window.click_session import ClickSession
+from dextr.window.mouse import PointMouse
+from dextr.window.project import AnnotationProject
+from dextr.window.view import WindowView
+
+THRESHOLD_STEP = 0.05
+POLL_MS = 20
+# matplotlib's own keys that do no harm here: zoom, pan, home, full screen, close.
+PASSED_ON = ("o", "p", "r", "f", "ctrl+w", "cmd+w")
+
+
+class ClickWindow:
+    """Feeds clicks and keys to a project, asks the network, and sees that the work is kept.
+
+    It never waits for the network except in `finish`.
+
+    Args:
+        figure: An empty figure.
+        predictor: Makes the masks.
+        project: The photos, and where the work is kept.
+        warning: Shown over the image, in red; may be empty.
+
+    Attributes:
+        quit: What `q` does at last: closes the figure.
+    """
+
+    def __init__(
+        self,
+        figure: Figure,
+        predictor: Predictor,
+        project: AnnotationProject,
+        warning: str = "",
+    ) -> None:
+        self.figure = figure
+        self.project = project
+        self.worker = PredictionWorker(predictor)
+        self.view = WindowView(figure, project, warning)
+        self.mouse = PointMouse(
+            self.view.axes,
+            points=lambda: self.session.points,
+            click=self._click,
+            drag=self.view.draw_moving,
+            drop=self._drop,
+        )
+        self.quit: Callable[[], None] = partial(plt.close, figure)
+        self._asking = self.session
+        self._kept = self._state()
+        self._connect()
+        self.refresh()
+
+    @property
+    def session(self) -> ClickSession:
+        """What is done to the open image."""
+        return self.project.session
+
+    @property
+    def objects(self) -> list[AnnotatedObject]:
+        """The open image's objects, the current one last if it has a mask."""
+        current = self.session.current
+        return [*self.session.accepted, *([current] if current else [])]
+
+    @property
+    def masks(self) -> list[NDArray[np.bool_]]:
+        """The masks (H, W) of `objects`."""
+        return [annotated.mask for annotated in self.objects]
+
+    def _connect(self) -> None:
+        canvas = self.figure.canvas
+        if canvas.manager is not None and canvas.manager.key_press_handler_id is not None:
+            canvas.mpl_disconnect(canvas.manager.key_press_handler_id)
+        # As in PointMouse: a method alone would be held weakly.
+        canvas.mpl_connect("key_press_event", partial(self._on_key))
+        canvas.mpl_connect("close_event", partial(self._on_close))
+        self._timer = canvas.new_timer(interval=POLL_MS)
+        self._timer.add_callback(self.poll)
+        self._actions: dict[str | None, Callable[[], object]] = {
+            "n": self.next_object,
+            "enter": self.next_object,
+            "z": self.undo,
+            "ctrl+z": self.undo,
+            "c": lambda: self.session.clear(),
+            "escape": lambda: self.session.clear(),
+            "-": lambda: self.session.change_threshold(-THRESHOLD_STEP),
+            "+": lambda: self.session.change_threshold(THRESHOLD_STEP),
+            "=": lambda: self.session.change_threshold(THRESHOLD_STEP),
+            "[": lambda: self.step(-1),
+            "]": lambda: self.step(1),
+            "l": lambda: self.project.next_label(1),
+            "L": lambda: self.project.next_label(-1),
+            **{str(k): partial(self.project.choose_label, k) for k in range(1, 10)},
+            "s": self.save,
+            "h": lambda: self.view.help.set_visible(not self.view.help.get_visible()),
+        }
+
+    def _on_key(self, event: KeyEvent) -> None:
+        self.mouse.let_go()
+        if event.key == "q":
+            self._quit()
+        elif event.key in self._actions:
+            self._actions[event.key]()
+            self.refresh()
+        elif event.key in PASSED_ON:
+            key_press_handler(event, self.figure.canvas, self.figure.canvas.toolbar)
+
+    def _on_close(self, event: CloseEvent) -> None:
+        self._timer.stop()
+
+    def _click(self, x: float, y: float) -> None:
+        self.session.click(x, y)
+        self.refresh()
+
+    def _drop(self, index: int, x: float, y: float) -> None:
+        self.session.move(index, x, y)
+        self.refresh()
+
+    def next_object(self) -> None:
+        """Accept the current object and write it."""
+        if self.session.accept():
+            self.view.draw_accepted()
+            if self._write(self.project.save_newest) and self.project.layout:
+                count = len(self.session.accepted)
+                self.session.note = (
+                    f"saved {count} object{'s' * (count > 1)} in {self.project.layout.result}"
+                )
+
+    def undo(self) -> None:
+        """Take back a change of the points, or open the last object again."""
+        before = self.session.number
+        self.session.undo()
+        if self.session.number != before:
+            self.view.draw_accepted()
+
+    def save(self) -> None:
+        """Write all accepted objects and all pictures."""
+        if self._write(self.project.save):
+            self.session.note = f"saved: {self.project.summary()}"
+
+    def step(self, direction: int) -> None:
+        """Go to the next (1) or previous (-1) image; a mask that is shown is accepted."""
+        if self._leave() and self.project.step(direction):
+            self._kept = self._state()
+            self.view.open()
+
+    def _quit(self) -> None:
+        if self._leave():
+            self.quit()
+        else:
+            self.refresh()
+
+    def _leave(self) -> bool:
+        if self.session.current is not None and self.session.accept():
+            self.view.draw_accepted()
+        return self._write(self.project.save)
+
+    def _write(self, write: Callable[[], None]) -> bool:
+        try:
+            write()
+        except (OSError, ValueError) as error:
+            self.session.note = f"NOT SAVED: {error}"
+            self.view.show_saved(False)
+            return False
+        self._kept = self._state()
+        self.view.show_saved(True)
+        return True
+
+    def _state(self) -> tuple[int, str]:
+        """Return what changes whenever there is something to keep."""
+        return self.session.revision, self.session.label
+
+    def refresh(self) -> None:
+        """Keep what changed, start a prediction if there is need, and draw."""
+        if self._state() != self._kept:
+            self._write(self.project.keep)
+        self._ask()
+        if self.worker.busy:
+            self._timer.start()
+        self.view.draw()
+
+    def poll(self, wait: bool = False) -> None:
+        """Take over the network's answer if it is there, or wait for it; the timer calls this."""
+        if self._hear(wait):
+            self._timer.stop()
+            self.refresh()
+
+    def _ask(self) -> None:
+        if self.session.waiting and not self.worker.busy:
+            self._asking = self.session
+            self.worker.start(self.project.image, self.session.points, self.session.revision)
+
+    def _hear(self, wait: bool) -> bool:
+        answer = self.worker.take(wait)
+        if answer is None:
+            return False
+        # It is for the image that was open then.
+        if answer.prediction is not None:
+            self._asking.receive(answer.revision, answer.prediction, answer.seconds)
+        else:
+            self._asking.reject(answer.revision, answer.problem)
+        return True
+
+    def finish(self) -> None:
+        """Write everything once the window is gone; a mask not accepted yet is kept as well.
+
+        Raises:
+            OSError: It could not be written.
+            ValueError: Another program writes the session as well.
+        """
+        while self.worker.busy or self.session.waiting:
+            self._ask()
+            self._hear(wait=True)
+        self.worker.close()
+        self.session.accept()
+        self.project.save()

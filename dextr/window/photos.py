@@ -1,0 +1,72 @@
+"""The photos to annotate: files, a folder, or one in memory. Each is read when it is needed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dextr.common.images import ImageLike, as_rgb, readable_suffixes
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Photos by name.
+
+    Attributes:
+        sources: Each name with its photo, mostly a file.
+        folder: What the names start from; empty if they are no files.
+
+    >>> Photos({"grey": np.zeros((60, 80), np.uint8)}).read("grey").shape
+    (60, 80, 3)
+    """
+
+    sources: dict[str, ImageLike]
+    folder: str = ""
+
+    @classmethod
+    def find(cls, paths: Sequence[str | os.PathLike[str]]) -> Photos:
+        """Return the photos of files and of what lies in folders, not in folders of those.
+
+        They are named from the folder that all of them have in common.
+
+        Raises:
+            ValueError: A path is not there, or a folder holds no image.
+        """
+        # abspath, not resolve: a link stands for the photo where the user sees it.
+        files = [file for path in paths for file in _files(Path(os.path.abspath(path)))]
+        folder = os.path.commonpath([file.parent for file in files])
+        return cls({file.relative_to(folder).as_posix(): file for file in files}, folder)
+
+    @property
+    def names(self) -> list[str]:
+        """The names in order."""
+        return list(self.sources)
+
+    def read(self, name: str) -> NDArray[np.uint8]:
+        """Return a photo as (H, W, 3), RGB.
+
+        Raises:
+            ValueError: It cannot be read.
+        """
+        return as_rgb(self.sources[name])
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.exists():
+        raise ValueError(f"{path}: no such image file or folder")
+    if not path.is_dir():
+        return [path]
+    known = readable_suffixes()
+    files = [
+        file
+        for file in sorted(path.iterdir())
+        if file.suffix.lower() in known and not file.name.startswith(".")
+    ]
+    if not files:
+        raise ValueError(f"{path}: no image in this folder")
+    return files

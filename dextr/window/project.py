@@ -1,0 +1,182 @@
+"""Annotating many photos, one at a time: which is open, what was done, where it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from dextr.annotation.objects import NO_LABEL
+from dextr.window.click_session import ClickSession
+from dextr.window.layout import SessionLayout
+from dextr.window.photos import Photos
+from dextr.window.session_export import export_coco
+from dextr.window.session_file import SessionFile
+from dextr.window.session_record import ImageRecord
+
+
+class AnnotationProject:
+    """Photos, the session of the one that is open, and the files. No window in here.
+
+    Args:
+        photos: At least one.
+        threshold: Probability above which a pixel is an object's.
+        layout: Where the work is kept, and found again at the next start; None keeps it in memory.
+        labels: Names of the categories.
+
+    Attributes:
+        labels: Those, and any others that the work so far has; at least one.
+        position: Which photo is open.
+        image: It, (H, W, 3) uint8, RGB.
+        session: What is done to it.
+
+    Raises:
+        ValueError: No photo can be opened, or the session file is damaged.
+    """
+
+    def __init__(
+        self,
+        photos: Photos,
+        threshold: float,
+        layout: SessionLayout | None = None,
+        labels: Sequence[str] = (),
+    ) -> None:
+        self.photos = photos
+        self.layout = layout
+        path = layout.session if layout else None
+        self.file = SessionFile(path, photos.folder)
+        if path and path.exists():
+            self.file = SessionFile.read(path)
+        self._pictures = (
+            layout.pictures(dict.fromkeys([*photos.names, *self.file.records])) if layout else {}
+        )
+        self.labels = list(dict.fromkeys([*labels, *self.file.labels])) or [NO_LABEL]
+        self._start(threshold)
+
+    def _start(self, threshold: float) -> None:
+        names, last = self.photos.names, self.file.current
+        first = names.index(last) if last in names else 0
+        order = [*range(first, len(names)), *range(first)]
+        opened, problems = self._open_first(order, threshold, self.labels[0])
+        if not opened:
+            raise ValueError(problems)
+        going_on = f"Going on with {self.summary()}. " if self.file.records else ""
+        self.session.note = (going_on + problems).strip()
+
+    def _open_first(
+        self, positions: Iterable[int], threshold: float, label: str
+    ) -> tuple[bool, str]:
+        """Open the first of these photos that can be, and say what is wrong with those before."""
+        problems: list[str] = []
+        for position in positions:
+            problem = self._open(position, threshold, label)
+            if not problem:
+                return True, "; ".join(problems)
+            problems.append(problem)
+        return False, "; ".join(problems)
+
+    def _open(self, position: int, threshold: float, label: str) -> str:
+        """Open a photo; returns what is wrong with it, or nothing."""
+        name = self.photos.names[position]
+        try:
+            image = self.photos.read(name)
+        except ValueError as error:
+            return str(error)
+        hw = (image.shape[0], image.shape[1])
+        record = self.file.records.get(name, ImageRecord(hw))
+        if record.hw != hw:
+            return (
+                f"{name} is {hw[1]} x {hw[0]} pixels, but was {record.hw[1]} x {record.hw[0]} when "
+                "it was annotated"
+            )
+        self.session = ClickSession.of_record(record, threshold, label)
+        self.position, self.image = position, image
+        self.file.current = name
+        return ""
+
+    @property
+    def name(self) -> str:
+        """The open photo's name."""
+        return self.photos.names[self.position]
+
+    @property
+    def title(self) -> str:
+        """The open photo in words."""
+        height, width = self.session.hw
+        count = len(self.photos.names)
+        place = f"{self.position + 1}/{count}  " if count > 1 else ""
+        return f"{place}{self.name}, {width} x {height} pixels"
+
+    def step(self, direction: int) -> bool:
+        """Open the next (1) or the previous (-1) photo that can be read; False if there is none.
+
+        A note says why others were passed over.
+        """
+        threshold, label = self.session.threshold, self.session.label
+        if direction > 0:
+            order = range(self.position + 1, len(self.photos.names))
+        else:
+            order = range(self.position - 1, -1, -1)
+        opened, problems = self._open_first(order, threshold, label)
+        if opened:
+            self.session.note = problems
+        else:
+            end = "last" if direction > 0 else "first"
+            self.session.note = f"this is the {end} image" + (f" ({problems})" if problems else "")
+        return opened
+
+    def choose_label(self, number: int) -> None:
+        """Give the current object label 1, 2, ..."""
+        if number <= len(self.labels):
+            self.session.label = self.labels[number - 1]
+            self.session.note = f"label: {self.session.label}"
+        else:
+            self.session.note = f"there is no label {number}: {self._label_list()}"
+
+    def next_label(self, direction: int) -> None:
+        """Give the current object the next (1) or the previous (-1) label."""
+        position = self.labels.index(self.session.label) + direction
+        self.choose_label(position % len(self.labels) + 1)
+
+    def _label_list(self) -> str:
+        if self.labels == [NO_LABEL]:
+            return "name labels with --labels"
+        return ", ".join(f"{k} {label}" for k, label in enumerate(self.labels, 1))
+
+    def keep(self) -> None:
+        """Write the session file, so that the next start goes on from here.
+
+        Raises:
+            OSError: It could not be written.
+            ValueError: Another program writes it as well.
+        """
+        record = self.session.record
+        if record.objects or record.draft or self.name in self.file.records:
+            self.file.keep(self.name, record)
+        self.file.write()
+
+    def save_newest(self) -> None:
+        """Write the session, and the pictures of the object that was accepted last; as `save`."""
+        self.keep()
+        if self.layout:
+            self._pictures[self.name].save_newest(self.session.accepted)
+
+    def save(self) -> None:
+        """Write the session, all pictures of the open photo, and COCO's file.
+
+        Raises:
+            OSError: They could not be written.
+            ValueError: Another program writes the session as well.
+        """
+        self.keep()
+        if not self.layout:
+            return
+        files = self._pictures[self.name]
+        if self.session.accepted or files.exist():
+            files.save(self.image, self.session.accepted)
+        if self.file.count or self.layout.coco.exists():
+            export_coco(self.file, self.labels, self.layout.coco)
+
+    def summary(self) -> str:
+        """Return what is finished, in one line."""
+        done = sum(bool(record.objects) for record in self.file.records.values())
+        count = self.file.count
+        return f"{count} object{'s' * (count != 1)} on {done} image{'s' * (done != 1)}"

@@ -1,0 +1,193 @@
+"""What the click window shows: the image with its objects, and lines of text around it."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import cv2
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.patheffects import Normal, Stroke
+from matplotlib.text import Text
+from numpy.typing import NDArray
+
+from dextr.annotation.objects import NO_LABEL
+from dextr.geometry import Box
+from dextr.visualize import object_color, overlay
+from dextr.window.image_view import ImageView
+from dextr.window.project import AnnotationProject
+
+LABEL_OFFSET = 8  # points of the screen: a click's dot stays free
+KEYS = (
+    "enter: next object   z: undo   c: clear   - +: threshold   1-9: label   [ ]: images   "
+    "h: all keys"
+)
+HELP = """\
+left click    a point: the left-, right-, top- and bottom-most of
+              the object, in any order; then, if need be, further
+              points on its true outline. A corner that is two of
+              the four: click it twice, but not as a double click
+drag a point  to move it
+enter or n    accept the mask (it is saved) and start the next object
+z             undo the last change of the points; with none, open
+              the last object again
+c or escape   clear the points
+- +           lower or raise the threshold: the mask grows or shrinks
+1 ... 9, l L  label: choose, next, previous (see --labels)
+[ ]           previous or next image
+s             save everything and all pictures now
+q             save and quit; closing the window does the same
+o p r         zoom, pan, whole image; no points are placed meanwhile
+h             this help"""
+
+
+class WindowView:
+    """Draws the open image of a project and what is done to it.
+
+    Args:
+        figure: An empty figure.
+        project: Whose image is drawn.
+        warning: Shown over the image, in red; may be empty.
+
+    Attributes:
+        axes: Those of the image.
+        status: What to do next.
+        note: What happened last.
+        saved: Whether the work is on the disk.
+        help: The list of keys, hidden at first.
+    """
+
+    def __init__(self, figure: Figure, project: AnnotationProject, warning: str = "") -> None:
+        self.figure = figure
+        self.project = project
+        self.warning = warning
+        self.axes = figure.add_axes((0.02, 0.13, 0.96, 0.81))
+        self._image = ImageView(self.axes, project.image)
+        (self._dots,) = self.axes.plot([], [], "o", markersize=9, markeredgecolor="white")
+        text = partial(figure.text, va="center", parse_math=False)
+        self._title = text(0.02, 0.965, "", fontsize=11)
+        self.saved = text(0.98, 0.965, "", fontsize=11, ha="right")
+        self.status = text(0.02, 0.095, "", fontsize=11, weight="bold", wrap=True)
+        self.note = text(0.02, 0.06, "", fontsize=10, wrap=True)
+        text(0.02, 0.025, KEYS, fontsize=9, color="dimgray")
+        box = {"facecolor": "white", "alpha": 0.92, "boxstyle": "round,pad=1"}
+        self.help = text(
+            0.5, 0.53, HELP, family="monospace", ha="center", bbox=box, ma="left", visible=False
+        )
+        text(0.5, 0.91, warning, ha="center", color="crimson", visible=bool(warning), bbox=box)
+        self._current: list[Artist] = []
+        self._accepted: list[Artist] = []
+        if project.file.records:
+            self.show_saved(True)
+        self.open()
+
+    def open(self) -> None:
+        """Show the whole image that is open now."""
+        self._image.show_whole(self.project.image)
+        self._title.set_text(self.project.title)
+        canvas = self.figure.canvas
+        if canvas.toolbar is not None:
+            # Home, back and forward must not lead to parts of the last image.
+            canvas.toolbar.update()
+        if canvas.manager is not None:
+            parts = ("DEXTR", self.project.title, self.warning)
+            canvas.manager.set_window_title(" - ".join(filter(None, parts)))
+        self.draw_accepted()
+
+    def draw_accepted(self) -> None:
+        """Draw the finished objects, which stay as they are while the current one changes."""
+        accepted = self.project.session.accepted
+        masks = [annotated.mask for annotated in accepted]
+        self._background = overlay(self.project.image, masks, outline=False)
+        _remove(self._accepted)
+        self._accepted = [
+            artist
+            for number, (mask, annotated) in enumerate(zip(masks, accepted, strict=True), 1)
+            for artist in self._contour(mask, number, annotated.label)
+        ]
+
+    def draw(self) -> None:
+        """Draw the current object, and write what to do next."""
+        session = self.project.session
+        mask, number = session.mask, session.number
+        self._image.show(self._background, mask, number)
+        _remove(self._current)
+        self._current = [] if mask is None else self._contour(mask, number, session.label)
+        self._dots.set_data([x for x, _ in session.points], [y for _, y in session.points])
+        self._dots.set_markerfacecolor(_color(number))
+        self.status.set_text(session.status)
+        self.note.set_text(session.note)
+        self.figure.canvas.draw_idle()
+
+    def show_saved(self, done: bool) -> None:
+        """Say how much is finished, and whether it could be saved."""
+        parts = [self.project.summary()] if self.project.file.count else []
+        parts += ["saved"] if self.project.layout else []
+        self.saved.set_text(", ".join(parts) if done else "NOT SAVED")
+        self.saved.set_color("dimgray" if done else "crimson")
+
+    def draw_moving(self, index: int, x: float, y: float) -> None:
+        """Draw a point of the current object elsewhere for the moment."""
+        points = np.array(self.project.session.points)
+        points[index] = x, y
+        self._dots.set_data(points.T)
+        self.figure.canvas.draw_idle()
+
+    def _contour(self, mask: NDArray[np.bool_], number: int, label: str) -> list[Artist]:
+        """Draw an object's outline, as wide on the screen at any zoom, and its label."""
+        if not mask.any():
+            return []
+        color = np.array(_color(number))
+        lines = LineCollection(
+            _outlines(mask),
+            colors=[0.5 + 0.5 * color],
+            linewidths=1.5,
+            # A dark line under the light one: the outline shows on any ground.
+            path_effects=[Stroke(linewidth=3, foreground=0.25 * color), Normal()],
+            zorder=1.5,
+        )
+        self.axes.add_collection(lines, autolim=False)
+        return [lines, self._label(mask, number, label)]
+
+    def _label(self, mask: NDArray[np.bool_], number: int, label: str) -> Text:
+        """Write an object's number and label above its highest pixel, or below near the border."""
+        y = int(mask.any(axis=1).argmax())
+        x = float(np.flatnonzero(mask[y]).mean())
+        height, width = mask.shape
+        above = y > height / 20
+        side = "left" if x < width / 10 else "right" if x > 0.9 * width else "center"
+        red, green, blue = color = _color(number)
+        dark = 0.3 * red + 0.6 * green + 0.1 * blue < 0.6
+        return self.axes.annotate(
+            str(number) if label == NO_LABEL else f"{number} {label}",
+            (x, y),
+            xytext=(0, LABEL_OFFSET if above else -LABEL_OFFSET),
+            textcoords="offset points",
+            fontsize=9,
+            color="white" if dark else "black",
+            ha=side,
+            va="bottom" if above else "top",
+            bbox={"facecolor": color, "edgecolor": "none", "boxstyle": "round,pad=0.2"},
+            clip_on=True,
+            parse_math=False,
+        )
+
+
+def _remove(artists: list[Artist]) -> None:
+    for artist in artists:
+        artist.remove()
+
+
+def _outlines(mask: NDArray[np.bool_]) -> list[NDArray]:
+    """Return the closed lines (N, 2), xy, around an object and its holes."""
+    box = Box.of_mask(mask)
+    part = mask[box.slices()].astype(np.uint8)
+    contours, _ = cv2.findContours(part, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    return [np.append(c, c[:1], axis=0)[:, 0] + (box.x0, box.y0) for c in contours]
+
+
+def _color(number: int) -> tuple[float, float, float]:
+    red, green, blue = object_color(number)
+    return red / 255, green / 255, blue / 255

@@ -1,0 +1,165 @@
+"""Images as people have them, against what a person would expect to see."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dextr.common.images import as_rgb, read_image
+
+RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype(np.uint8)
+GREY = RGB[:, :, 0]
+# EXIF orientation: what was done to the upright picture before it was stored.
+STORED = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: np.rot90(a, 1),
+    7: lambda a: np.rot90(a, 2).transpose(1, 0, 2),
+    8: lambda a: np.rot90(a, -1),
+}
+
+
+def three(grey):
+    return np.repeat(np.asarray(grey, np.uint8)[:, :, None], 3, axis=2)
+
+
+ALPHA = GREY[:, :, None] / 255
+OVER_WHITE = np.rint(RGB * ALPHA + 255 * (1 - ALPHA)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        (RGB, RGB),
+        (GREY, three(GREY)),
+        (GREY[:, :, None], three(GREY)),
+        (GREY > 99, three(255 * (GREY > 99))),
+        (np.dstack([RGB, GREY]), OVER_WHITE),
+        (RGB.astype(np.uint16) * 257, RGB),
+        (GREY.astype(np.uint16) * 257 + 128, three(GREY)),
+        ((GREY.astype(np.uint16) * 257).astype(">u2"), three(GREY)),
+        (RGB / 255, RGB),
+        ((RGB / 255).astype(np.float32), RGB),
+        (Image.fromarray(RGB), RGB),
+        (Image.fromarray(GREY), three(GREY)),
+        (Image.fromarray(GREY > 99), three(255 * (GREY > 99))),
+        (Image.fromarray(np.dstack([RGB, GREY])), OVER_WHITE),
+        (Image.fromarray(GREY.astype(np.uint16) * 257), three(GREY)),
+        (Image.fromarray(GREY.astype(np.int32) * 257), three(GREY)),
+        (Image.fromarray((GREY / 255).astype(np.float32)), three(GREY)),
+    ],
+)
+def test_every_kind_becomes_rgb(image, expected):
+    found = as_rgb(image)
+    assert found.dtype == np.uint8
+    assert found.flags.c_contiguous
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_fortran_order_and_views():
+    np.testing.assert_array_equal(as_rgb(np.asfortranarray(RGB)), RGB)
+    np.testing.assert_array_equal(as_rgb(RGB[::-1, ::-1]), RGB[::-1, ::-1])
+
+
+def test_the_callers_array_is_left_alone():
+    image = np.dstack([RGB, GREY])
+    as_rgb(image)
+    np.testing.assert_array_equal(image, np.dstack([RGB, GREY]))
+
+
+def test_palette_with_and_without_transparency(tmp_path):
+    picture = Image.fromarray(np.array([[0, 1], [2, 1]], np.uint8))
+    picture.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
+    colors = [[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [0, 255, 0]]]
+    picture.save(tmp_path / "palette.png")
+    assert as_rgb(tmp_path / "palette.png").tolist() == colors
+    picture.save(tmp_path / "clear.png", transparency=1)
+    colors[0][1] = colors[1][1] = [255, 255, 255]
+    assert as_rgb(str(tmp_path / "clear.png")).tolist() == colors
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "HSV", "LAB", "LA", "PA", "RGBX"])
+def test_other_modes_open(mode):
+    if mode == "LAB":
+        picture = Image.new("LAB", (7, 5), (128, 128, 128))
+    elif mode == "PA":
+        picture = Image.fromarray(GREY).convert("P").convert("PA")
+    else:
+        picture = Image.new("RGB", (7, 5), (200, 200, 200)).convert(mode)
+    assert as_rgb(picture).shape == (5, 7, 3)
+
+
+@pytest.mark.parametrize("orientation", STORED)
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_every_exif_orientation_is_turned_upright(tmp_path, orientation, suffix):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"photo.{suffix}"
+    Image.fromarray(np.ascontiguousarray(STORED[orientation](RGB))).save(path, exif=exif)
+    np.testing.assert_array_equal(as_rgb(path), RGB)
+    with Image.open(path) as picture:
+        np.testing.assert_array_equal(as_rgb(picture), RGB)
+
+
+@pytest.mark.parametrize(
+    "exif", [b"", b"MM", b"MM\x00*\x00", b"no EXIF", b"Exif\x00\x00II*\x00\xff"]
+)
+@pytest.mark.parametrize("suffix", ["png", "webp"])
+def test_damaged_exif_data_says_nothing(tmp_path, exif, suffix):
+    path = tmp_path / f"photo.{suffix}"
+    options = {"lossless": True} if suffix == "webp" else {}
+    Image.fromarray(RGB).save(path, exif=exif, **options)
+    np.testing.assert_array_equal(as_rgb(path), RGB)
+    with Image.open(path) as picture:
+        np.testing.assert_array_equal(as_rgb(picture), RGB)
+
+
+def test_a_16_bit_file(tmp_path):
+    Image.fromarray(GREY.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "deep.png"), three(GREY))
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((0, 5, 3), np.uint8), "empty"),
+        (np.zeros((5, 0), np.uint8), "empty"),
+        (np.zeros(5, np.uint8), r"\(H, W, 3\).* got shape \(5,\)"),
+        (np.zeros((5, 7, 2), np.uint8), "got shape"),
+        (np.zeros((2, 5, 7, 3), np.uint8), "got shape"),
+        (np.zeros((5, 7, 3), np.int64), "int64"),
+        (np.full((5, 7), 255.0), "0..1, got 255..255"),
+        (np.full((5, 7), -0.5), "0..1"),
+        (np.full((5, 7), np.nan), "0..1"),
+        (np.zeros((5, 7), complex), "complex"),
+    ],
+)
+def test_arrays_that_are_no_image(image, message):
+    with pytest.raises(ValueError, match=message):
+        as_rgb(image)
+
+
+def jpeg(quality=90):
+    buffer = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", jpeg()[:20], jpeg()[:1500]])
+def test_broken_files_are_named(tmp_path, content):
+    path = tmp_path / "broken.jpg"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"broken\.jpg: not a readable image"):
+        as_rgb(path)
+
+
+def test_missing_files_and_folders_are_named(tmp_path):
+    with pytest.raises(ValueError, match=r"none\.png: no such image file"):
+        as_rgb(tmp_path / "none.png")
+    with pytest.raises(ValueError, match="not a readable image"):
+        as_rgb(tmp_path)

@@ -1,0 +1,127 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from support.tiny import tiny_network
+
+from dextr.common.processes import SyncedBatchNorm, World, join, synchronize_batch_norm
+from dextr.weights.load import load_network
+from networks import build_network
+
+ROOT = Path(__file__).parents[3]
+FLAGS = """
+    --shapes 13 --val-fraction 0.2 --backbone resnet18 --stages 2 --head-width 8 --size 64
+    --init none --epochs 2 --batch-size 3 --log-every 1 --workers 0 --optimizer adamw --lr 1e-4
+    --device cpu
+"""
+
+
+def torchrun(script, *arguments, restarts=0):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command.append(f"--max-restarts={restarts}")
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    done = subprocess.run(
+        [*command, str(ROOT / script), *arguments],
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """The folder that two processes filled."""
+    out = tmp_path_factory.mktemp("two")
+    torchrun("tests/support/two_processes.py", str(out))
+    return out
+
+
+@pytest.mark.parametrize("case", ["uneven", "void", "mean", "accumulated", "one object", "clipped"])
+def test_two_processes_give_the_gradients_of_one(two, case):
+    for rank in (0, 1):
+        steps = torch.load(two / f"rank{rank}.pt", weights_only=True)["steps"]
+        shared, alone = steps[case]
+        torch.testing.assert_close(shared["loss"], alone["loss"], rtol=1e-6, atol=0)
+        assert alone["gradients"]
+        for what in ("gradients", "state"):
+            assert shared[what].keys() == alone[what].keys()
+            for name, value in alone[what].items():
+                scale = value.abs().max().item() if value.numel() else 0
+                torch.testing.assert_close(
+                    shared[what][name],
+                    value,
+                    rtol=1e-9,
+                    atol=1e-14 + 1e-9 * scale,
+                    msg=f"{what} {name}",
+                )
+
+
+def test_two_processes_exchange(two):
+    for rank in (0, 1):
+        exchanged = torch.load(two / f"rank{rank}.pt", weights_only=True)["exchanged"]
+        assert exchanged["gathered"] == [0, 1]
+        assert exchanged["from main"] == 0
+        assert exchanged["summed"] == [2, 1]
+        shared, alone = exchanged["scores"]
+        assert shared == alone
+        assert [row for row, *_ in shared] == list(range(7))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of a training run of two processes; its last batch is one object for the two."""
+    run = tmp_path_factory.mktemp("whole") / "run"
+    torchrun("train_pascal.py", *FLAGS.split(), "--output-dir", str(run))
+    return run
+
+
+def logged_losses(run):
+    lines = [json.loads(x) for x in (run / "log.jsonl").read_text().splitlines()]
+    return [(x["step"], x["loss"]) for x in lines if x["kind"] == "train"]
+
+
+def test_a_run_of_two_processes_leaves_one_log_and_one_result(whole):
+    assert [step for step, _ in logged_losses(whole)] == list(range(1, 9))
+    assert json.loads((whole / "evaluation.json").read_text())["summary"]["count"] == 3
+    assert (whole / "weights.safetensors").exists()
+
+
+def test_after_a_worker_was_killed_torchrun_goes_on_from_the_last_checkpoint(whole, tmp_path):
+    torn = tmp_path / "torn"
+    flags = [*FLAGS.split(), "--output-dir", str(torn), "--resume", "auto", "--save-minutes=1e-9"]
+    said = torchrun("tests/support/killed_once.py", "7", *flags, restarts=1)
+    assert "as saved after step 6" in said
+    assert logged_losses(torn) == logged_losses(whole)
+    files = [folder / "weights.safetensors" for folder in (torn, whole)]
+    one, other = (load_network(file).network.state_dict() for file in files)
+    assert one.keys() == other.keys()
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_one_process_needs_no_group():
+    with join("cpu") as world:
+        assert (world.rank, world.size, world.main) == (0, 1, True)
+        assert not torch.distributed.is_initialized()
+    alone = World(0, 1, torch.device("cpu"))
+    network = tiny_network()
+    assert alone.wrap(network) is network
+    assert alone.gather("x") == ["x"]
+    assert alone.from_main("x") == "x"
+
+
+def test_synchronizing_keeps_names_and_evaluation():
+    network = build_network("resnet18", head_width=4, stages=2).eval()
+    x = 255 * torch.rand(2, 4, 32, 32)
+    before, names = network(x), list(network.state_dict())
+    synchronize_batch_norm(network)
+    norms = [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert all(type(m) is SyncedBatchNorm for m in norms)
+    assert list(network.state_dict()) == names
+    assert torch.equal(network(x), before)

@@ -1,0 +1,46 @@
+import numpy as np
+import torch
+from support.tiny import tiny_batch
+
+from dextr.batch import Batch
+from dextr.heatmap import render_heatmap
+from dextr.training.corrections import add_corrections
+
+
+class LowerHalf(torch.nn.Module):
+    """Says that the lower half of every crop is the object."""
+
+    def forward(self, inputs):
+        assert not self.training
+        logits = torch.full_like(inputs[:, :1], -9)
+        logits[:, :, inputs.shape[2] // 2 :] = 9
+        return logits
+
+
+def batch_of(*targets):
+    targets = torch.tensor(np.stack(targets), dtype=torch.bool)[:, None]
+    inputs = torch.rand(len(targets), 4, *targets.shape[2:])
+    return Batch(inputs, targets, torch.zeros_like(targets), ["x"] * len(targets), [7, 8])
+
+
+def test_the_point_lies_on_the_outline_at_the_largest_error():
+    bar, half = np.zeros((32, 32)), np.zeros((32, 32))
+    half[16:] = 1
+    bar[16:, :16] = 1  # the mask is too wide by 16 x 16 pixels
+    batch = batch_of(bar, half)
+    network = LowerHalf().train()
+    done = add_corrections(network, batch, 0.5)
+    assert network.training
+    assert torch.equal(done.inputs[1], batch.inputs[1])
+    assert torch.equal(done.inputs[0, :3], batch.inputs[0, :3])
+    spot = 255 * render_heatmap(np.array([[15, 23]]), (32, 32))
+    np.testing.assert_array_equal(done.inputs[0, 3], np.maximum(batch.inputs[0, 3].numpy(), spot))
+    assert (done.names, done.rows) == (batch.names, batch.rows)
+    assert torch.equal(done.targets, batch.targets)
+
+
+def test_errors_on_undecided_pixels_do_not_count():
+    batch = tiny_batch(1)
+    batch.voids.fill_(1)
+    batch.targets.zero_()
+    assert torch.equal(add_corrections(LowerHalf(), batch, 0.5).inputs, batch.inputs)

@@ -1,0 +1,100 @@
+import argparse
+from dataclasses import dataclass
+
+import pytest
+
+from dextr.training.options import add_options, build, flatten, free_names, option, read_json
+
+
+@dataclass(frozen=True)
+class Paint:
+    colour: str = option("red", "colour of it", choices=("red", "blue"))
+    coats: int = option(2, "how many, up to 100 % more")
+    gloss: float = option(0.5, "shine", free=True)
+    dry: bool = option(True, "wait in between")
+    primer: str | None = option(None, "below it")
+
+
+@dataclass(frozen=True)
+class Wall:
+    rooms: tuple[str, ...] = option((), "which")
+    span: tuple[float, float] = option((0.0, 1.0), "from and to")
+
+
+GROUPS = {"paint": Paint, "wall": Wall}
+
+
+def parse(*argv):
+    parser = argparse.ArgumentParser(prog="p")
+    add_options(parser, GROUPS)
+    return vars(parser.parse_args(argv))
+
+
+@pytest.mark.parametrize(
+    ("argv", "given"),
+    [
+        ([], {}),
+        (["--coats", "3"], {"coats": 3}),
+        (["--gloss", "1"], {"gloss": 1.0}),
+        (["--no-dry", "--primer", "x"], {"dry": False, "primer": "x"}),
+        (["--rooms", "a", "b", "--rooms", "c"], {"rooms": ["a", "b", "c"]}),
+        (["--span", "1", "2.5"], {"span": [1.0, 2.5]}),
+    ],
+)
+def test_flags_give_only_what_was_said(argv, given):
+    assert parse(*argv) == given
+
+
+def test_nothing_given_builds_the_defaults():
+    assert build(GROUPS, {}) == {"paint": Paint(), "wall": Wall()}
+
+
+def test_flattened_options_build_the_same_again():
+    built = build(GROUPS, {"rooms": ["a"], "span": (2, 3), "primer": "x", "gloss": 1})
+    assert built["wall"] == Wall(("a",), (2.0, 3.0))
+    assert build(GROUPS, flatten(built)) == built
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"colur": "red"}, "unknown colur"),
+        ({"coats": "ten"}, "coats must be int"),
+        ({"coats": True}, "coats must be int"),
+        ({"coats": 2.0}, "coats must be int"),
+        ({"dry": 1}, "dry must be bool"),
+        ({"colour": "green"}, "one of red, blue"),
+        ({"colour": None}, "colour must be str"),
+        ({"span": [1]}, "list of 2 float"),
+        ({"rooms": "a"}, "list of any number of str"),
+    ],
+)
+def test_what_is_wrong_is_named(values, words):
+    with pytest.raises(ValueError, match=words):
+        build(GROUPS, values, "x.json")
+
+
+def test_help_tells_text_choices_and_default(capsys):
+    with pytest.raises(SystemExit):
+        parse("--help")
+    text = " ".join(capsys.readouterr().out.split())
+    for words in (
+        "how many, up to 100 % more (default: 2)",
+        "{red,blue}",
+        "--no-dry",
+        "(default: 0.0 1.0)",
+        "below it",
+    ):
+        assert words in text
+    assert "None" not in text
+
+
+def test_free_options():
+    assert free_names(GROUPS) == {"gloss"}
+
+
+@pytest.mark.parametrize(("content", "words"), [("{", "not JSON"), ("[1]", "got list")])
+def test_a_file_that_is_no_object_is_refused(tmp_path, content, words):
+    (tmp_path / "c.json").write_text(content)
+    with pytest.raises(ValueError, match=words):
+        read_json(tmp_path / "c.json")

@@ -1,0 +1,126 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+from support.tiny import plain_config, tiny_batch, tiny_network, tiny_state
+
+from dataloaders.shapes import ShapesInstances
+from dextr.common.processes import World
+from dextr.evaluation.protocol import EvaluationSettings
+from dextr.evaluation.scoring import evaluate
+from dextr.groups import in_groups
+from dextr.losses import class_balanced_bce
+from dextr.predictor import Predictor
+from dextr.training.step import LossWatch, correct, spread, train_step, validate
+
+ALONE = World(0, 1, torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "groups"),
+    [
+        (0, 2, []),
+        (1, 2, [[0]]),
+        (4, 2, [[0, 1], [2, 3]]),
+        (3, 1, [[0], [1], [2]]),
+        (2, 5, [[0, 1]]),
+    ],
+)
+def test_groups(count, size, groups):
+    assert list(in_groups(range(count), size)) == groups
+
+
+@pytest.mark.parametrize("void", ["background", "ignore"])
+def test_a_step_takes_the_mean_gradient_of_its_batches(void):
+    config = plain_config(lr=0.5, momentum=0.0, weight_decay=0.0, void=void)
+    state = tiny_state(config)
+    reference = copy.deepcopy(state.network).train()
+    state.network.train()
+    group = [tiny_batch(3, 1), tiny_batch(2, 2), tiny_batch(1, 3)]
+    loss = train_step(state, state.network, group, config, ALONE)
+
+    total = 0
+    for batch in group:
+        voids = batch.voids if void == "ignore" else None
+        total = total + class_balanced_bce(reference(batch.inputs), batch.targets, voids) / 3
+    total.backward()
+    assert loss.item() == pytest.approx(total.item(), rel=1e-6)
+    for (name, moved), start in zip(
+        state.network.named_parameters(), reference.parameters(), strict=True
+    ):
+        if start.requires_grad:
+            torch.testing.assert_close(
+                moved.detach(), (start - 0.5 * start.grad).detach(), msg=name
+            )
+        else:
+            assert torch.equal(moved, start)
+
+
+def test_the_gradients_norm_is_limited():
+    config = plain_config(lr=1.0, momentum=0.0, weight_decay=0.0, clip_norm=1e-3)
+    state = tiny_state(config)
+    before = copy.deepcopy(state.network)
+    train_step(state, state.network.train(), [tiny_batch(2)], config, ALONE)
+    moved = [
+        (a - b).detach().square().sum()
+        for a, b in zip(state.network.parameters(), before.parameters(), strict=True)
+    ]
+    assert torch.stack(moved).sum().sqrt().item() == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_bfloat16_on_the_cpu_comes_close():
+    losses = []
+    for amp in ("off", "bf16"):
+        config = plain_config(amp=amp)
+        state = tiny_state(config)
+        state.network.float().train()
+        batch = tiny_batch(2)
+        batch.inputs = batch.inputs.float()
+        losses.append(train_step(state, state.network, [batch], config, ALONE).item())
+    assert losses[0] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)
+
+
+@pytest.mark.parametrize(("share", "changed"), [(0.0, 0), (1.0, 3), (0.5, None)])
+def test_corrections_come_to_the_share_of_batches_asked_for(share, changed):
+    config = plain_config(corrections=share)
+    network = tiny_network()
+    group = [tiny_batch(2, k) for k in range(3)]
+    done = [correct(network, group, config, ALONE, [seed, 0]) for seed in range(8)]
+    again = correct(network, group, config, ALONE, [3, 0])
+    counts = [
+        sum(not torch.equal(a.inputs, b.inputs) for a, b in zip(group, one, strict=True))
+        for one in done
+    ]
+    assert all(torch.equal(a.inputs, b.inputs) for a, b in zip(done[3], again, strict=True))
+    assert set(counts) == {changed} if changed is not None else 4 < sum(counts) < 20
+
+
+def test_a_loss_that_is_not_finite_names_step_values_and_objects():
+    watch = LossWatch(ALONE)
+    assert watch.collect(0) == []
+    watch.add(torch.tensor(2.5), [tiny_batch(1, 1)])
+    assert watch.collect(1) == [2.5]
+    watch.add(torch.tensor(3.5), [tiny_batch(1, 1)])
+    watch.add(torch.tensor(float("nan")), [tiny_batch(2, 7)])
+    watch.add(torch.tensor(1.0), [tiny_batch(1, 8)])
+    with pytest.raises(
+        ValueError, match=r"nan at step 3 .*3\.5, nan\).* object 7\.0, object 7\.1;"
+    ):
+        watch.collect(4)
+
+
+def test_validation_scores_as_evaluation_does():
+    shapes = ShapesInstances(5)
+    predictor = Predictor(tiny_network().float(), size=32, batch_size=2)
+    settings = EvaluationSettings()
+    scores, sheet = validate(predictor, shapes, settings, ALONE)
+    assert scores == evaluate(predictor, shapes, settings, progress=False)
+    assert sheet is not None
+    assert sheet.dtype == np.uint8
+    again, same_sheet = validate(predictor, shapes, settings, ALONE, workers=2)
+    assert again == scores
+    np.testing.assert_array_equal(same_sheet, sheet)
+    some, _ = validate(predictor, shapes, settings, ALONE, limit=2)
+    assert [s.row for s in some] == spread(5, 2) == [0, 2]

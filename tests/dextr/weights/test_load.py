@@ -1,0 +1,286 @@
+"""Networks by name and by file."""
+
+import json
+import re
+import struct
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from dextr.predictor import load_predictor
+from dextr.weights import registry
+from dextr.weights.load import load_network, network_from, save_network
+from dextr.weights.state_files import FORMAT
+from networks import NetworkConfig, build_network
+
+ABOUT = {"size": 64, "relax": 10, "threshold": 0.7, "origin": {"from": "a test"}}
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path, monkeypatch):
+    """A cache of the test's own, and no bundled file."""
+    monkeypatch.setenv("DEXTR_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("DEXTR_MIRROR", "http://127.0.0.1:9")
+    monkeypatch.setattr(registry, "bundled_path", lambda: tmp_path / "models" / "small.safetensors")
+    monkeypatch.setattr(registry, "BUNDLED_CHECKSUM", None)
+
+
+def small_network(seed=0, **options):
+    """A network whose every value is random, batch norms included."""
+    network = build_network("resnet18", stages=1, head_width=8, **options)
+    generator = torch.Generator().manual_seed(seed)
+    for name, value in network.state_dict().items():
+        if name.endswith("num_batches_tracked"):
+            value.fill_(7)
+        else:
+            value.copy_(torch.rand(value.shape, generator=generator) + 0.1)
+    return network
+
+
+def assert_same_state(a, b):
+    a, b = a.state_dict(), b.state_dict()
+    assert a.keys() == b.keys()
+    for name, value in a.items():
+        assert torch.equal(value, b[name]), name
+        assert value.dtype == b[name].dtype
+
+
+def published_file(path, config, prefix="module.", steps=False):
+    """A state as the authors published it: no description, perhaps a prefix."""
+    with torch.device("meta"):
+        names = build_network(**config).state_dict()
+    state = {
+        prefix + k: torch.zeros(v.shape, dtype=v.dtype)
+        for k, v in names.items()
+        if steps or not k.endswith("num_batches_tracked")
+    }
+    state[f"{prefix}conv1.weight"] += 2
+    torch.save(state, path, _use_new_zipfile_serialization=False)
+    return state
+
+
+# Own files
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"head": "atrous"}, {"stride_on": "3x3", "output_stride": 16}], ids=str
+)
+def test_saved_network_comes_back(tmp_path, options):
+    network = small_network(**options)
+    save_network(tmp_path / "x.safetensors", network, **ABOUT)
+    loaded = load_network(tmp_path / "x.safetensors")
+    assert_same_state(loaded.network, network)
+    assert loaded.network.config == network.config
+    assert (loaded.size, loaded.relax, loaded.threshold) == (64, 10, 0.7)
+    assert loaded.origin == ABOUT["origin"]
+    assert loaded.name == str(tmp_path / "x.safetensors")
+    assert loaded.trained
+    assert not loaded.network.training
+    trainable = [n for n, p in network.named_parameters() if p.requires_grad]
+    assert [n for n, p in loaded.network.named_parameters() if p.requires_grad] == trainable
+    x = 255 * torch.rand(1, 4, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(loaded.network(x), network.eval()(x))
+
+
+def test_description_is_in_the_header(tmp_path):
+    network = small_network()
+    save_network(tmp_path / "x.safetensors", network, **ABOUT)
+    content = (tmp_path / "x.safetensors").read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    described = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["dextr"])
+    assert described == {"format": FORMAT, "network": network.config.to_dict(), **ABOUT}
+
+
+def test_half_precision_halves_the_file_and_loads_as_float32(tmp_path):
+    network = small_network()
+    save_network(tmp_path / "x.safetensors", network, **ABOUT)
+    save_network(tmp_path / "half.safetensors", network, **ABOUT, half=True)
+    whole, half = ((tmp_path / f"{name}.safetensors").stat().st_size for name in ("x", "half"))
+    assert 0.5 * whole < half < 0.65 * whole
+    stored = load_file(tmp_path / "half.safetensors")
+    loaded = load_network(tmp_path / "half.safetensors").network
+    for name, value in loaded.state_dict().items():
+        exact = network.state_dict()[name]
+        assert value.dtype == exact.dtype
+        if stored[name].dtype == torch.float16:
+            torch.testing.assert_close(value, exact, rtol=2**-11, atol=2**-25)
+        else:
+            assert torch.equal(value, exact)
+    kept = {name for name, value in stored.items() if value.dtype != torch.float16}
+    assert "conv1.weight" in kept
+    assert all(stored[name].ndim < 4 for name in kept - {"conv1.weight"})
+
+
+def test_half_precision_refuses_what_it_cannot_hold(tmp_path):
+    network = small_network()
+    network.state_dict()["layer1.0.conv1.weight"][0, 0, 0, 0] = 70_000
+    with pytest.raises(ValueError, match=r"layer1.0.conv1.weight holds values too large"):
+        save_network(tmp_path / "x.safetensors", network, **ABOUT, half=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("x.pth", {}, r"ends in \.safetensors, got .*x\.pth"),
+        ("x.safetensors", {"size": 0}, "size must be"),
+        ("x.safetensors", {"threshold": 2}, "threshold must lie"),
+    ],
+)
+def test_nothing_wrong_is_written(tmp_path, name, changes, message):
+    with pytest.raises(ValueError, match=message):
+        save_network(tmp_path / name, small_network(), **(ABOUT | changes))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_channels_last_network_is_saved(tmp_path):
+    network = small_network().to(memory_format=torch.channels_last)
+    save_network(tmp_path / "x.safetensors", network, **ABOUT)
+    assert_same_state(load_network(tmp_path / "x.safetensors").network, network)
+
+
+@pytest.mark.parametrize("averaged", [True, False])
+def test_training_checkpoint(tmp_path, averaged):
+    now, average = small_network(0), small_network(1)
+    content = {
+        "format": 1,
+        "network": now.config.to_dict(),
+        **ABOUT,
+        "weights": now.state_dict(),
+        "ema": average.state_dict() if averaged else None,
+        "optimizer": {"state": {}, "param_groups": [{"lr": 0.1}]},
+        "random": {"torch": torch.get_rng_state()},
+    }
+    torch.save(content, tmp_path / "x.pth")
+    loaded = load_network(tmp_path / "x.pth")
+    assert_same_state(loaded.network, average if averaged else now)
+    assert (loaded.size, loaded.relax, loaded.threshold) == (64, 10, 0.7)
+
+
+def test_wrong_file_fails_with_the_offending_keys(tmp_path):
+    path, network = tmp_path / "x.safetensors", small_network()
+    save_network(path, network, **ABOUT)
+    state = load_file(path)
+    del state["layer5.final.bias"]
+    state["fc.bias"] = torch.zeros(3)
+    described = {"format": FORMAT, "network": network.config.to_dict(), **ABOUT}
+    save_file(state, path, {"dextr": json.dumps(described)})
+    message = rf"{re.escape(str(path))}: .*missing \(layer5.final.bias\).*unexpected \(fc.bias\)"
+    with pytest.raises(ValueError, match=message):
+        load_network(path)
+
+
+@pytest.mark.parametrize(
+    ("width", "message"),
+    [(10**6, "of another shape"), (10**9, "no network can be built"), (8.5, "no network can be")],
+)
+def test_description_larger_than_its_tensors_takes_no_memory(width, message):
+    config = NetworkConfig("resnet18", stages=1, head_width=width)
+    with pytest.raises(ValueError, match=message):
+        network_from(config, small_network().state_dict())
+
+
+# Published files
+
+
+@pytest.mark.parametrize("head", ["psp", "atrous"])
+def test_published_file_describes_itself_by_its_keys(tmp_path, head):
+    published_file(tmp_path / "x.pth", {"head": head})
+    loaded = load_network(tmp_path / "x.pth")
+    assert loaded.network.config == NetworkConfig("resnet101", head)
+    assert (loaded.size, loaded.relax, loaded.threshold) == (512, 50, 0.8)
+    state = loaded.network.state_dict()
+    assert (state.pop("conv1.weight") == 2).all()
+    assert all((value == 0).all() for value in state.values())
+
+
+def test_published_file_by_name(tmp_path, monkeypatch):
+    """Placed by hand in either folder, without a network."""
+    (tmp_path / "models").mkdir()
+    published_file(tmp_path / "models" / "dextr_coco.pth", {"head": "psp"}, "", steps=True)
+    loaded = load_network("coco")
+    assert loaded.name == "coco"
+    assert (loaded.network.conv1.weight == 2).all()
+
+
+def test_published_file_of_another_size_names_the_keys(tmp_path):
+    published_file(tmp_path / "x.pth", {"backbone": "resnet50"})
+    with pytest.raises(ValueError, match=r"x.pth: .*missing \(layer3.6.conv1.weight"):
+        load_network(tmp_path / "x.pth")
+
+
+def test_file_without_description_and_head(tmp_path):
+    torch.save({"some.weight": torch.zeros(3)}, tmp_path / "x.pth")
+    with pytest.raises(ValueError, match=r"x.pth: the file does not say .* some.weight"):
+        load_network(tmp_path / "x.pth")
+
+
+def test_npz(tmp_path):
+    np.savez(tmp_path / "x.npz", **{"layer5.stages.0.1.weight": np.zeros(3, np.float32)})
+    with pytest.raises(ValueError, match=r"x.npz: these weights do not fit"):
+        load_network(tmp_path / "x.npz")
+
+
+# Names
+
+
+def test_untrained_is_the_same_every_time_and_leaves_the_random_state():
+    before = torch.get_rng_state()
+    first, second = load_network("untrained"), load_network("untrained")
+    assert torch.equal(torch.get_rng_state(), before)
+    assert_same_state(first.network, second.network)
+    assert not first.trained
+    assert first.size == 256
+    assert first.network.config == NetworkConfig(
+        "resnet18", stages=3, head_width=64, output_stride=16, skips=2
+    )
+    x = 255 * torch.rand(2, 4, 256, 256, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        logits = first.network(x)
+    assert logits.isfinite().all()
+    assert 0.1 < logits.std() < 10
+
+
+def test_without_a_bundled_file_the_default_is_untrained_and_says_so():
+    with pytest.warns(UserWarning, match=r"small.safetensors is missing: using an UNTRAINED"):
+        loaded = load_network()
+    assert loaded.name == "untrained"
+    assert not loaded.trained
+    with pytest.raises(ValueError, match=r"small.safetensors: the bundled network is missing"):
+        load_network("bundled")
+
+
+def test_bundled_file_is_the_default(tmp_path, recwarn):
+    save_network(registry.bundled_path(), small_network(), **ABOUT)
+    for name in (None, "bundled"):
+        loaded = load_network(name)
+        assert loaded.name == "bundled"
+        assert loaded.trained
+        assert_same_state(loaded.network, small_network())
+    assert load_predictor().size == 64
+    assert not recwarn.list
+
+
+def test_bundled_file_is_held_to_its_checksum(monkeypatch):
+    save_network(registry.bundled_path(), small_network(), **ABOUT)
+    monkeypatch.setattr(registry, "BUNDLED_CHECKSUM", "sha256:" + "0" * 64)
+    with pytest.raises(ValueError, match=r"expected sha256:0+, got sha256:\w+: restore"):
+        load_network()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nothing", "no weights 'nothing': expected a file or one of bundled, untrained, pascal"),
+        ("", "no weights ''"),
+        ("x.pth", "no weights 'x.pth'"),
+        ("deeplab", "'deeplab' is no network to predict with: DeepLab"),
+        ("voc2012", "'voc2012' is no network to predict with: PASCAL"),
+    ],
+)
+def test_no_such_weights(name, message):
+    with pytest.raises(ValueError, match=message):
+        load_network(name)
