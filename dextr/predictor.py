@@ -90,7 +90,7 @@ class Predictor:
         batch_size: int = 4,
         keep: bool = True,
     ) -> Predictor:
-        """Return a predictor around `dextr.weights.load.load_network`'s result; see `load_predictor`.
+        """Return a predictor around `load_network`'s result; see `load_predictor`.
 
         On the CPU it runs a copy of the network, see `networks.for_inference` and `networks.pack`.
         What is None is taken from the weights. Without `keep` the loaded network is used up

@@ -33,8 +33,8 @@ from dextr.weights.registry import UNTRAINED
 class OutcomesOf(Protocol):
     """Gives the outcomes of some rows, in their order.
 
-    `extra` and `take` are as `dextr.evaluation.scoring.segment` has them; masks made elsewhere do not
-    heed the further clicks.
+    `extra` and `take` are as `dextr.evaluation.scoring.segment` has them; masks made elsewhere do
+    not heed the further clicks.
     """
 
     def __call__(
