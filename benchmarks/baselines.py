@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dataloaders.augment import Affine
-from dataloaders.label_maps import VOID_LABEL
 from dataloaders.transforms import TrainTransform
+from dextr.common.label_png import VOID_LABEL
 from dextr.geometry import RELAX, SIZE
 from dextr.heatmap import FWHM
 from dextr.points import sample_extreme_points

@@ -29,11 +29,11 @@ from benchmarks.timing import HEADER, comparison, interleaved, machine, markdown
 from dataloaders.instances import Instances
 from dataloaders.loader import BatchLoader
 from dataloaders.pascal import PascalInstances
-from dataloaders.reading import read_label_map
 from dataloaders.training_set import BatchPlan, TrainingSet
 from dataloaders.transforms import TrainTransform, TransformConfig
 from dextr.common import cli
 from dextr.common.images import read_image
+from dextr.common.label_png import read_label_map
 from dextr.evaluation.protocol import EvaluationSettings, prompt_for
 from dextr.geometry import RELAX
 from dextr.heatmap import render_heatmap

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dataloaders.label_maps import LabelMapInstances
 from dataloaders.layout import find_base, read_split
-from dataloaders.reading import read_label_map
+from dextr.common.label_png import read_label_map
 
 RESOLUTION = "480p"
 LISTS = (RESOLUTION, "2016")

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dataloaders.label_maps import VOID, VOID_LABEL, LabelMapInstances
+from dataloaders.label_maps import VOID, LabelMapInstances
 from dataloaders.layout import find_base
-from dataloaders.reading import LARGEST_LABEL, read_label_map
 from dextr.common.images import readable_suffixes
+from dextr.common.label_png import LARGEST_LABEL, VOID_LABEL, read_label_map
 
 LOSSY = (".jpg", ".jpeg", ".jfif")
 SOFT_LEVELS = 10

@@ -16,7 +16,6 @@ from dataloaders.instances import Instances, ObjectIndex
 from dataloaders.reading import LastRead, read_image_like
 
 VOID = -1
-VOID_LABEL = 255
 
 
 class LabelMapInstances(Instances):

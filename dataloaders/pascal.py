@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dataloaders.label_maps import VOID, VOID_LABEL, LabelMapInstances
+from dataloaders.label_maps import VOID, LabelMapInstances
 from dataloaders.layout import find_base, read_split
-from dataloaders.reading import read_label_map
-from dextr.voc_classes import VOC_CATEGORIES
+from dextr.common.label_png import VOC_CATEGORIES, VOID_LABEL, read_label_map
 
 PLACES = (".", "VOC2012", "VOCdevkit/VOC2012")
 LISTS = "ImageSets/Segmentation"

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dataloaders.label_maps import VOID, VOID_LABEL, LabelMapInstances, count_labels
+from dataloaders.label_maps import VOID, LabelMapInstances, count_labels
 from dataloaders.layout import find_base, read_split
-from dataloaders.pascal import VOC_CATEGORIES
+from dextr.common.label_png import VOC_CATEGORIES, VOID_LABEL
 
 HEADER_BYTES = 128
 COMPRESSED = 15

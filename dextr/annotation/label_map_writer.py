@@ -17,15 +17,19 @@ from PIL import Image
 from dextr.annotation.coco_writer import Exporter, ImageExport
 from dextr.annotation.objects import PointsFile, Problem
 from dextr.annotation.parts import ImageMasks
-from dextr.annotation.pictures import MAX_OBJECTS
 from dextr.common.files import replacing
 from dextr.common.images import open_image, read_image
+from dextr.common.label_png import (
+    MOST_OBJECTS,
+    VOC_CATEGORIES,
+    VOID_LABEL,
+    paint,
+    write_label_map,
+    write_mask,
+)
 from dextr.common.rle import rle_to_mask
-from dextr.visualize import save_palette_png
-from dextr.voc_classes import VOC_CATEGORIES
 
 EXIF_ORIENTATION = 0x0112
-UNDECIDED = 255
 
 
 class VocExporter(Exporter):
@@ -52,13 +56,13 @@ class VocExporter(Exporter):
     def image(self, masks: ImageMasks) -> ImageExport:
         name = self.names[masks.image]
         labels, problems = label_map(masks)
-        classes = np.zeros(MAX_OBJECTS + 1, np.uint8)
-        for number, (entry, _) in enumerate(masks.objects[:MAX_OBJECTS], 1):
+        classes = np.zeros(MOST_OBJECTS + 1, np.uint8)
+        for number, (entry, _) in enumerate(masks.objects[:MOST_OBJECTS], 1):
             known = entry.label in VOC_CATEGORIES
-            classes[number] = VOC_CATEGORIES.index(entry.label) + 1 if known else UNDECIDED
+            classes[number] = VOC_CATEGORIES.index(entry.label) + 1 if known else VOID_LABEL
         _save_jpeg(self.images / masks.image, self.root / "JPEGImages" / f"{name}.jpg")
-        save_palette_png(self.root / "SegmentationObject" / f"{name}.png", labels)
-        save_palette_png(self.root / "SegmentationClass" / f"{name}.png", classes[labels])
+        write_label_map(self.root / "SegmentationObject" / f"{name}.png", labels)
+        write_label_map(self.root / "SegmentationClass" / f"{name}.png", classes[labels])
         return ImageExport(masks.image, len(masks.objects) - len(problems), problems)
 
     def finish(self, exports: list[ImageExport]) -> str:
@@ -94,10 +98,9 @@ class PngExporter(Exporter):
         name = self.names[masks.image]
         written = [f"{name}/{entry.number}.png" for entry, _ in masks.objects]
         for file, (_, rle) in zip(written, masks.objects, strict=True):
-            with replacing(self.root / "objects" / file) as temporary:
-                Image.fromarray(rle_to_mask(rle)).convert("L").save(temporary, format="PNG")
+            write_mask(self.root / "objects" / file, rle_to_mask(rle))
         labels, problems = label_map(masks)
-        save_palette_png(self.root / "masks" / f"{name}.png", labels)
+        write_label_map(self.root / "masks" / f"{name}.png", labels)
         source = self.images / masks.image
         with replacing(self.root / "images" / f"{name}{source.suffix}") as temporary:
             shutil.copyfile(source, temporary)
@@ -141,22 +144,17 @@ def unique_names(images: Iterable[str]) -> dict[str, str]:
 
 def label_map(masks: ImageMasks) -> tuple[NDArray[np.uint8], list[Problem]]:
     """Return labels (H, W), k on the k-th object, smaller ones in front, and what is not seen."""
-    from pycocotools import mask as coco_mask
-
-    labels = np.zeros(masks.hw, np.uint8)
-    shown = masks.objects[:MAX_OBJECTS]
-    area = coco_mask.area([rle for _, rle in shown])
-    for k in np.argsort(-area.astype(np.int64), kind="stable").tolist():
-        labels[rle_to_mask(shown[k][1])] = k + 1
-    seen = np.bincount(labels.ravel(), minlength=MAX_OBJECTS + 1) > 0
+    shown = masks.objects[:MOST_OBJECTS]
+    labels = paint((rle_to_mask(rle) for _, rle in shown), masks.hw, "smaller")
+    seen = np.bincount(labels.ravel(), minlength=MOST_OBJECTS + 1) > 0
     problems = [
         Problem(entry.place, "lies behind other objects whole: a label map cannot show it")
         for k, (entry, _) in enumerate(shown, 1)
         if not seen[k]
     ]
     return labels, problems + [
-        Problem(entry.place, f"a label map holds {MAX_OBJECTS} objects of an image")
-        for entry, _ in masks.objects[MAX_OBJECTS:]
+        Problem(entry.place, f"a label map holds {MOST_OBJECTS} objects of an image")
+        for entry, _ in masks.objects[MOST_OBJECTS:]
     ]
 
 

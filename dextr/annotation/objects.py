@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dextr.common.files import inside
 
 NO_LABEL = "object"
 
@@ -109,10 +110,7 @@ def image_of(name: Any) -> str:
     """
     if not isinstance(name, str) or not name.strip():
         raise ValueError(f"expected the name of an image file, got {name!r}")
-    path = PurePath(name.strip())
-    if path.is_absolute() or ".." in path.parts:
-        raise ValueError(f"the image {name!r} leads out of the folder of images: name it below it")
-    return path.as_posix()
+    return inside(name.strip())
 
 
 def label_of(label: Any) -> str:

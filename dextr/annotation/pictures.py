@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dextr.annotation.objects import NO_LABEL
+from dextr.common.label_png import MOST_OBJECTS, paint, write_label_map, write_mask
 from dextr.common.rle import mask_to_rle, rle_to_mask
-from dextr.visualize import overlay, save_palette_png, save_picture
-
-MAX_OBJECTS = 254
+from dextr.visualize import overlay, save_picture
 
 
 @dataclass(frozen=True)
@@ -53,12 +52,7 @@ def label_map(objects: Sequence[AnnotatedObject], hw: tuple[int, int]) -> NDArra
     Raises:
         ValueError: More objects than a palette PNG has labels for.
     """
-    if len(objects) > MAX_OBJECTS:
-        raise ValueError(f"a palette PNG holds {MAX_OBJECTS} objects, got {len(objects)}")
-    labels = np.zeros(hw, np.uint8)
-    for number, annotated in enumerate(objects, 1):
-        labels[annotated.mask] = number
-    return labels
+    return paint((annotated.mask for annotated in objects), hw, "later")
 
 
 @dataclass(frozen=True)
@@ -117,17 +111,17 @@ class AnnotationFiles:
         labels = label_map(objects, image.shape[:2])
         for number, annotated in enumerate(objects, 1):
             self._save_object(number, annotated)
-        save_palette_png(self.labels, labels)
+        write_label_map(self.labels, labels)
         masks, points = [o.mask for o in objects], [o.points for o in objects]
         save_picture(self.overlay, overlay(image, masks, points))
-        for number in range(len(objects) + 1, MAX_OBJECTS + 1):
+        for number in range(len(objects) + 1, MOST_OBJECTS + 1):
             self.object_mask(number).unlink(missing_ok=True)
 
     def save_newest(self, objects: Sequence[AnnotatedObject]) -> None:
         """Write the last object and the labels of all: quick, for after each object."""
         labels = label_map(objects, objects[-1].mask.shape)
         self._save_object(len(objects), objects[-1])
-        save_palette_png(self.labels, labels)
+        write_label_map(self.labels, labels)
 
     def _save_object(self, number: int, annotated: AnnotatedObject) -> None:
-        save_picture(self.object_mask(number), annotated.mask.astype(np.uint8) * np.uint8(255))
+        write_mask(self.object_mask(number), annotated.mask)

@@ -8,7 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 
@@ -39,6 +39,18 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def inside(name: str) -> str:
+    """Return a file's name relative to some folder, with / between its parts.
+
+    Raises:
+        ValueError: It leads out of the folder.
+    """
+    path = PurePath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"the name {name!r} leads out of the folder: name it below it")
+    return path.as_posix()
 
 
 def read_json(path: str | os.PathLike[str], what: str) -> Any:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dextr.annotation.objects import NO_LABEL
-from dextr.annotation.pictures import MAX_OBJECTS, AnnotatedObject
+from dextr.annotation.pictures import AnnotatedObject
+from dextr.common.label_png import MOST_OBJECTS
 from dextr.points import SIDES
 from dextr.samples import Prediction
 from dextr.window.session_record import Draft, ImageRecord, Point
@@ -172,8 +173,8 @@ class ClickSession:
         if current is None:
             self.note = "there is no mask to accept yet"
             return False
-        if len(self.accepted) == MAX_OBJECTS:
-            self.note = f"a palette PNG holds {MAX_OBJECTS} objects: go on with another image"
+        if len(self.accepted) == MOST_OBJECTS:
+            self.note = f"a palette PNG holds {MOST_OBJECTS} objects: go on with another image"
             return False
         self.accepted.append(current)
         self._history = []
