@@ -1,49 +1,17 @@
-"""The objects cut out of one image, and the pictures they are kept in."""
+"""The pictures that the objects cut out of one image are kept in."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dextr.annotation.objects import NO_LABEL
+from dextr.annotation.objects import AnnotatedObject
 from dextr.common.label_png import MOST_OBJECTS, paint, write_label_map, write_mask
-from dextr.common.rle import mask_to_rle, rle_to_mask
 from dextr.visualize import overlay, save_picture
-
-
-@dataclass(frozen=True)
-class AnnotatedObject:
-    """One object as it was cut out.
-
-    Attributes:
-        rle: Its mask as COCO's compressed run lengths.
-        points: (N, 2), xy: the clicks it was made from.
-        threshold: The probability its pixels exceed.
-        label: Name of its category.
-    """
-
-    rle: dict[str, Any] = field(repr=False)
-    points: NDArray[np.float64]
-    threshold: float
-    label: str = NO_LABEL
-
-    @classmethod
-    def of_mask(
-        cls, mask: NDArray, points: NDArray[np.float64], threshold: float, label: str = NO_LABEL
-    ) -> AnnotatedObject:
-        """Return the object with this mask (H, W)."""
-        return cls(mask_to_rle(mask), points, threshold, label)
-
-    @cached_property
-    def mask(self) -> NDArray[np.bool_]:
-        """(H, W) bool, the whole object, also where others lie on top."""
-        return rle_to_mask(self.rle)
 
 
 def label_map(objects: Sequence[AnnotatedObject], hw: tuple[int, int]) -> NDArray[np.uint8]:

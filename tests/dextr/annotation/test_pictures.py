@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dextr.annotation.pictures import AnnotatedObject, AnnotationFiles, label_map
+from dextr.annotation.objects import AnnotatedObject
+from dextr.annotation.pictures import AnnotationFiles, label_map
 
 
 def an_object(mask):
