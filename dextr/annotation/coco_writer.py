@@ -48,8 +48,8 @@ class Writer(ABC):
         """Write what spans all images, and return a line that says where the result is."""
 
     def write(self, images: Iterable[AnnotatedImage]) -> str:
-        """Write images from first to last; see `image` and `finish`."""
-        return self.finish([self.image(image) for image in images])
+        """Write all images that could be read; see `image` and `finish`."""
+        return self.finish([self.image(image) for image in images if image.readable])
 
 
 class CocoWriter(Writer):

@@ -112,6 +112,11 @@ class AnnotatedImage:
     problems: list[Problem] = field(default_factory=list)
     draft: AnnotatedObject | None = None
 
+    @property
+    def readable(self) -> bool:
+        """Whether the image could be read; if not, all its objects are problems."""
+        return self.hw != (0, 0)
+
 
 @dataclass(frozen=True)
 class PointsFile:

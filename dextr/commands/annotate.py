@@ -98,7 +98,7 @@ def annotate_share(
 
 def _write(writer: Writer, image: AnnotatedImage, written: list[Written]) -> list[Problem]:
     """Write an image if it could be read, add what was written, and return what was not."""
-    if image.hw == (0, 0):
+    if not image.readable:
         return image.problems
     try:
         written.append(writer.image(image))
