@@ -100,8 +100,6 @@ def collect(loaded: LoadedNetwork, folder: Path, int8: bool) -> dict[str, Runtim
         "PyTorch, folded": for_inference(loaded.layers),
     }
     files = {"": folder / "float.onnx", " int8": folder / "int8.onnx"}
-    export(loaded, folder / "float.torchscript", check=False)
-    runtimes["TorchScript"] = read_exported(folder / "float.torchscript").network
     for kind, path in files.items() if int8 else [("", files[""])]:
         scenes = calibration_scenes(None, None) if kind else None
         export(loaded, path, calibration=scenes, check=False)

@@ -1,8 +1,7 @@
-"""Writing a network as ONNX and as TorchScript.
+"""Writing a network as ONNX.
 
-Both are traced. PyTorch's newer exporters were tried and left: for ONNX the one on top of
-torch.export takes ten times as long and needs one more package, for the same graph; and
-`torch.export.load` unpickles what a file asks for.
+It is traced. PyTorch's newer exporter, on top of torch.export, was tried and left: it takes ten
+times as long and needs one more package, for the same graph.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from dextr.weights.exported import METADATA_KEY
-from dextr.weights.onnx_session import INPUT, OUTPUT
+from dextr.weights.exported import INPUT, OUTPUT, import_onnx
+from dextr.weights.state_files import METADATA_KEY
 
 OPSET = 18
 
@@ -54,29 +53,6 @@ def write_onnx(
     model = onnx.load(path)
     onnx.helper.set_model_props(model, {METADATA_KEY: metadata})
     onnx.save(model, path)
-
-
-def write_torchscript(network: nn.Module, size: int, path: Path, metadata: str) -> None:
-    """Write a TorchScript file that takes any batch; see `write_onnx`."""
-    with _quietly(), torch.no_grad():
-        traced = torch.jit.trace(network, torch.zeros(1, 4, size, size), check_trace=False)
-        # A frozen module is one function: nothing but operators and constants.
-        torch.jit.save(torch.jit.freeze(traced), path, {METADATA_KEY: metadata})
-
-
-def import_onnx() -> Any:
-    """Return the module.
-
-    Raises:
-        ValueError: It is not installed.
-    """
-    try:
-        import onnx
-    except ImportError:
-        raise ValueError(
-            "writing ONNX files needs two packages: pip install onnx onnxruntime (or 'dextr[onnx]')"
-        ) from None
-    return onnx
 
 
 def _without_torch_export() -> dict[str, Any]:

@@ -22,9 +22,9 @@ from dextr.common.files import replacing
 from dextr.common.images import read_image
 from dextr.evaluation.judges import weights_hash
 from dextr.export.agreement import Agreement, agreement_table, answer, compare
-from dextr.export.formats import write_onnx, write_torchscript
+from dextr.export.formats import write_onnx
 from dextr.export.quantize import quantize
-from dextr.weights.exported import ONNX, SUFFIXES, TORCHSCRIPT, read_exported
+from dextr.weights.exported import ONNX, read_exported, refuse_torchscript
 from dextr.weights.load import LoadedNetwork, load_network
 from dextr.weights.state_files import Description
 from networks.inference import for_inference
@@ -34,12 +34,9 @@ from networks.pooling import pool_by_matrices
 CHECKED = ("coffee", "astronaut")
 BATCHES = (1, 3)
 MOST_CALIBRATION = 200
-EPILOG = f"""formats, by the suffix of --output:
-  {ONNX:<13} ONNX, opset 18; run it with ONNX Runtime, OpenVINO, TensorRT ...
-  {TORCHSCRIPT:<13} TorchScript; run it with PyTorch, from Python or C++
-
-Both take `input` (N, 4, S, S), float32 in 0..255, and give `logits` (N, 1, S, S); crop size, margin
-and threshold stand in the file (ONNX: metadata_props; TorchScript: extra file; key `dextr`, JSON).
+EPILOG = """The file is ONNX, opset 18; run it with ONNX Runtime, OpenVINO, TensorRT ...
+It takes `input` (N, 4, S, S), float32 in 0..255, and gives `logits` (N, 1, S, S); crop size, margin
+and threshold stand in it (metadata_props, key `dextr`, JSON).
 demo.py, eval.py, `dextr annotate` and dextr.load_predictor run them as they run weights: ONNX in
 ONNX Runtime, on the CPU.
 
@@ -96,18 +93,18 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="FILE",
         type=Path,
         required=True,
-        help=f"the file to write; {' or '.join(SUFFIXES)} is its format",
+        help=f"the {ONNX} file to write",
     )
     parser.add_argument(
         "--batch",
         metavar="N",
         type=positive,
-        help="ONNX: the only batch the file takes (default: any)",
+        help="the only batch the file takes (default: any)",
     )
     parser.add_argument(
         "--int8",
         action="store_true",
-        help="ONNX: weights and values in 8 bits, faster and less exact",
+        help="weights and values in 8 bits, faster and less exact",
     )
     parser.add_argument(
         "--calibrate",
@@ -124,10 +121,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="compare the file with the network (default: yes)",
     )
     args = parser.parse_args(argv)
-    if args.output.suffix not in SUFFIXES:
-        raise ValueError(f"{args.output}: expected a name that ends in {' or '.join(SUFFIXES)}")
-    if args.output.suffix != ONNX and (args.batch or args.int8):
-        raise ValueError(f"--batch and --int8 are for {ONNX} files, got {args.output}")
+    refuse_torchscript(args.output)
+    if args.output.suffix != ONNX:
+        raise ValueError(f"{args.output}: expected a name that ends in {ONNX}")
     if (args.calibrate is None) != (args.images is None) or (args.calibrate and not args.int8):
         raise ValueError("--calibrate POINTS and --images DIR go together, and with --int8")
     return args
@@ -144,9 +140,9 @@ def export(
 
     Args:
         loaded: The network.
-        path: The file; its suffix is the format.
-        batch: The only batch it takes; None is any. ONNX.
-        calibration: Objects for the ranges of 8-bit values; None keeps float32. ONNX.
+        path: The file.
+        batch: The only batch it takes; None is any.
+        calibration: Objects for the ranges of 8-bit values; None keeps float32.
         check: Compare it with the network.
 
     Returns:
@@ -160,12 +156,9 @@ def export(
     small = pool_by_matrices(for_inference(network))
     metadata = json.dumps(describe(loaded))
     with replacing(path) as temporary:
-        if path.suffix == TORCHSCRIPT:
-            write_torchscript(small, loaded.size, temporary, metadata)
-        else:
-            write_onnx(small, loaded.size, temporary, metadata, batch)
-            if calibration is not None:
-                quantize(temporary, _calibration_inputs(loaded, calibration), batch or 1)
+        write_onnx(small, loaded.size, temporary, metadata, batch)
+        if calibration is not None:
+            quantize(temporary, _calibration_inputs(loaded, calibration), batch or 1)
         if not check:
             return []
         rows = agreement(loaded, temporary, batch, exact=calibration is None)

@@ -17,8 +17,7 @@ from dextr.geometry import RELAX, SIZE
 from dextr.predictor import THRESHOLD
 from dextr.weights import registry
 from dextr.weights.download import find_file
-from dextr.weights.exported import SUFFIXES as EXPORTED
-from dextr.weights.exported import ExportedNetwork, read_exported
+from dextr.weights.exported import ONNX, ExportedNetwork, read_exported
 from dextr.weights.initialize import initialize
 from dextr.weights.state_files import Description, StateFile, read_state, write_state
 from networks import DextrNet, NetworkConfig, load_strict
@@ -145,7 +144,7 @@ def _halved(name: str, value: Tensor) -> Tensor:
 
 
 def _from_file(path: Path, name: str) -> LoadedNetwork:
-    if path.suffix in EXPORTED:
+    if path.suffix == ONNX:
         exported = read_exported(path)
         trained = exported.weights["trained"]
         return _loaded(exported.network, exported.description, name, trained)

@@ -2,7 +2,6 @@
 
 import json
 import sys
-import zipfile
 
 import cv2
 import numpy as np
@@ -14,8 +13,9 @@ from dextr.common.example_photos import example_scene
 from dextr.export import onnx_file as export_module
 from dextr.export.agreement import answer
 from dextr.export.onnx_file import calibration_scenes, export
-from dextr.weights.exported import METADATA_KEY, read_exported
+from dextr.weights.exported import read_exported
 from dextr.weights.load import save_network
+from dextr.weights.state_files import METADATA_KEY
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -36,7 +36,7 @@ def names_in(folder):
 
 @pytest.mark.parametrize(
     ("name", "options", "batches"),
-    [("x.onnx", [], [1, 3]), ("x.onnx", ["--batch", "2"], [2]), ("x.torchscript", [], [1, 3])],
+    [("x.onnx", [], [1, 3]), ("x.onnx", ["--batch", "2"], [2])],
 )
 def test_export_checks_itself(tmp_path, weights, capsys, name, options, batches):
     out = tmp_path / "new" / name
@@ -51,20 +51,18 @@ def test_export_checks_itself(tmp_path, weights, capsys, name, options, batches)
 
 
 def test_origin_tells_the_weights_and_no_paths(tmp_path, weights):
-    out = tmp_path / "x.torchscript"
+    out = tmp_path / "x.onnx"
     assert main(["export", "--weights", str(weights), "--output", str(out), "--no-check"]) == 0
-    with zipfile.ZipFile(out) as archive:
-        (entry,) = [name for name in archive.namelist() if name.endswith(METADATA_KEY)]
-        about = json.loads(archive.read(entry))
+    (entry,) = onnx.load(out).metadata_props
+    about = json.loads(entry.value)
     assert about["origin"] == {"steps": 3, "config": {"lr": 0.5}}
     assert about["weights"]["name"] == "w.safetensors"
     assert len(about["weights"]["sha256"]) == 64
     assert b"/home/someone" not in out.read_bytes()
 
 
-@pytest.mark.parametrize("name", ["x.onnx", "x.torchscript"])
-def test_scripts_run_the_file_as_they_run_the_weights(tmp_path, weights, run_here, name):
-    out = tmp_path / name
+def test_scripts_run_the_file_as_they_run_the_weights(tmp_path, weights, run_here):
+    out = tmp_path / "x.onnx"
     assert main(["export", "--weights", str(weights), "--output", str(out), "--no-check"]) == 0
     masks, numbers = [], []
     for k, file in enumerate((weights, out)):
@@ -88,15 +86,15 @@ def test_scripts_run_the_file_as_they_run_the_weights(tmp_path, weights, run_her
 def test_a_failing_check_leaves_no_file(tmp_path, weights, capsys, monkeypatch):
     other = small_network(head="atrous")
     monkeypatch.setattr(export_module, "pool_by_matrices", lambda network: other)
-    command = ["export", "--weights", str(weights), "--output", str(tmp_path / "x.torchscript")]
+    command = ["export", "--weights", str(weights), "--output", str(tmp_path / "x.onnx")]
     assert main(command) == 1
     shown = capsys.readouterr()
-    assert "x.torchscript is not written" in shown.err
+    assert "x.onnx is not written" in shown.err
     assert "FAILED" in shown.err
     assert names_in(tmp_path) == ["w.safetensors"]
-    (tmp_path / "x.torchscript").write_text("older")
+    (tmp_path / "x.onnx").write_text("older")
     assert main(command) == 1
-    assert (tmp_path / "x.torchscript").read_text() == "older"
+    assert (tmp_path / "x.onnx").read_text() == "older"
 
 
 @pytest.mark.parametrize("batch", [None, 2])
@@ -144,9 +142,8 @@ def test_calibration_on_ones_own_objects(tmp_path, weights, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--output", "x.pt2"], "ends in .onnx or .torchscript"),
-        (["--output", "x.torchscript", "--int8"], "--batch and --int8 are for .onnx files"),
-        (["--output", "x.torchscript", "--batch", "2"], "--batch and --int8 are for .onnx files"),
+        (["--output", "x.pt2"], "ends in .onnx"),
+        (["--output", "x.torchscript"], "TorchScript files are no longer read or written"),
         (["--output", "x.onnx", "--int8", "--images", "."], "go together"),
         (["--output", "x.onnx", "--calibrate", "p.csv", "--images", "."], "and with --int8"),
         (["--output", "x.onnx", "--weights", "nothing"], "no weights 'nothing'"),
@@ -173,7 +170,7 @@ def test_missing_package(tmp_path, weights, monkeypatch, capsys, missing):
 
 
 def test_an_exported_file_cannot_be_exported_or_packed(tmp_path, capsys):
-    path = tmp_path / "x.torchscript"
+    path = tmp_path / "x.onnx"
     export(small_loaded(), path, check=False)
     for command in (
         ["export", "--weights", str(path), "--output", str(tmp_path / "y.onnx")],
@@ -181,4 +178,4 @@ def test_an_exported_file_cannot_be_exported_or_packed(tmp_path, capsys):
     ):
         assert main(command) == 2
         assert "is an exported network: give the weights" in capsys.readouterr().err
-    assert names_in(tmp_path) == ["x.torchscript"]
+    assert names_in(tmp_path) == ["x.onnx"]
