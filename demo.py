@@ -17,7 +17,7 @@ from dextr.common.cli import positive, run
 from dextr.common.example_photos import example_scene
 from dextr.labels import read_labels
 from dextr.points import check_points
-from dextr.predictor import Predictor, check_threshold
+from dextr.predictor import Predictor
 from dextr.weights.load import load_network
 from dextr.window.photos import Photos
 
@@ -162,9 +162,7 @@ def load(args: argparse.Namespace) -> tuple[Predictor, str]:
         # It says the same as the line below.
         warnings.filterwarnings("ignore", message=".*UNTRAINED")
         loaded = load_network(args.weights)
-    predictor = Predictor.from_loaded(loaded, args.device)
-    if args.threshold is not None:
-        predictor.threshold = check_threshold(args.threshold)
+    predictor = loaded.predictor(args.device, threshold=args.threshold)
     print(f"weights: {loaded.name}")
     if loaded.trained:
         return predictor, ""

@@ -6,7 +6,7 @@
 
 The first argument is the checkout's folder; a published repository is named OWNER/NAME, without
 `source`. Both entries give a `dextr.Predictor`, which takes images and points. The network itself,
-to train or to take apart, is `dextr.weights.load.load_network(NAME).network`.
+to train or to take apart, is `dextr.weights.load_network(NAME).network`.
 """
 
 from __future__ import annotations

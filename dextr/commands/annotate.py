@@ -65,9 +65,7 @@ def annotate(args: argparse.Namespace, world: World) -> int:
     loaded = load_network(args.weights)
     if world.main and not loaded.trained:
         print("these weights are UNTRAINED: the masks mean nothing", file=sys.stderr)
-    predictor = Predictor.from_loaded(
-        loaded, world.device, threshold=args.threshold, batch_size=args.batch_size
-    )
+    predictor = loaded.predictor(world.device, threshold=args.threshold, batch_size=args.batch_size)
     store = PartStore(args.output / PARTS, fingerprint(loaded, predictor))
     by_image: dict[str, list[ObjectPoints]] = {}
     for entry in points.objects:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from dextr.common.cli import natural
-from dextr.predictor import check_threshold
-from dextr.training.config import RunConfig, SourceConfig
+from dextr.common.files import file_sha256
 from dextr.weights.load import load_network, save_network
 
 
@@ -46,32 +43,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     loaded = load_network(args.weights)
-    threshold = loaded.threshold if args.threshold is None else check_threshold(args.threshold)
-    network = loaded.layers
+    about, network = loaded.about, loaded.layers
     if args.mirror is not None:
         network.config = replace(network.config, mirror=args.mirror)
     save_network(
         args.output,
         network,
-        size=loaded.size,
-        relax=loaded.relax if args.relax is None else args.relax,
-        threshold=threshold,
-        origin=public_origin(loaded.origin, args.note),
+        size=about.size,
+        relax=about.relax if args.relax is None else args.relax,
+        threshold=about.threshold if args.threshold is None else args.threshold,
+        origin={**about.origin, "note": args.note} if args.note else about.origin,
         half=args.half,
     )
-    digest = hashlib.sha256(args.output.read_bytes()).hexdigest()
-    print(f"{args.output}: {args.output.stat().st_size / 2**20:.1f} MiB, sha256:{digest}")
+    size = args.output.stat().st_size / 2**20
+    print(f"{args.output}: {size:.1f} MiB, sha256:{file_sha256(args.output)}")
     return 0
-
-
-def public_origin(origin: dict[str, Any], note: str = "") -> dict[str, Any]:
-    """Return what a file says of its origin without sources, paths and machine.
-
-    >>> public_origin({"steps": 5, "config": {"lr": 0.1, "folder": ["/home"], "device": "cpu"}})
-    {'steps': 5, 'config': {'lr': 0.1}}
-    """
-    private = {spec.name for cls in (SourceConfig, RunConfig) for spec in fields(cls)} | {"init"}
-    public = dict(origin)
-    if isinstance(config := origin.get("config"), dict):
-        public["config"] = {k: v for k, v in config.items() if k not in private}
-    return {**public, "note": note} if note else public

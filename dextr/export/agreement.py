@@ -12,7 +12,7 @@ from torch import Tensor
 from dextr.common.example_photos import Scene
 from dextr.metrics import iou
 from dextr.predictor import Predictor
-from dextr.weights.load import LoadedNetwork
+from dextr.weights.state_files import Description
 
 LARGEST_DIFFERENCE = 1e-3
 LEAST_IOU = 0.9
@@ -62,13 +62,13 @@ class Agreement:
 
 
 def answer(
-    network: Callable[[Tensor], Tensor], about: LoadedNetwork, scene: Scene, batch: int = 1
+    network: Callable[[Tensor], Tensor], about: Description, scene: Scene, batch: int = 1
 ) -> Answer:
     """Run all objects of a scene through a network, so many at a time.
 
     Args:
         network: Takes (N, 4, S, S), gives logits (N, 1, S, S).
-        about: Its crop, margin and threshold.
+        about: Crop, margin and threshold.
         scene: The image and the points.
         batch: How many at a time.
     """

@@ -15,18 +15,15 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dextr.annotation.points_file import read_points
-from dextr.commands.pack import public_origin
 from dextr.common.cli import positive
 from dextr.common.example_photos import OBJECTS, Scene, example_scene, made_scene
 from dextr.common.files import replacing
 from dextr.common.images import read_image
-from dextr.evaluation.judges import weights_hash
 from dextr.export.agreement import Agreement, agreement_table, answer, compare
 from dextr.export.formats import write_onnx
 from dextr.export.quantize import quantize
 from dextr.weights.exported import ONNX, read_exported, refuse_torchscript
 from dextr.weights.load import LoadedNetwork, load_network
-from dextr.weights.state_files import Description
 from networks.inference import for_inference
 from networks.pooling import pool_by_matrices
 
@@ -156,7 +153,7 @@ def export(
     small = pool_by_matrices(for_inference(network))
     metadata = json.dumps(describe(loaded))
     with replacing(path) as temporary:
-        write_onnx(small, loaded.size, temporary, metadata, batch)
+        write_onnx(small, loaded.about.size, temporary, metadata, batch)
         if calibration is not None:
             quantize(temporary, _calibration_inputs(loaded, calibration), batch or 1)
         if not check:
@@ -172,14 +169,12 @@ def export(
 
 def describe(loaded: LoadedNetwork) -> dict[str, Any]:
     """Return what an exported file says of itself; `dextr.weights.exported` reads it."""
-    network, origin = loaded.layers, public_origin(loaded.origin)
-    about = Description(network.config, loaded.size, loaded.relax, loaded.threshold, origin)
     weights = {
         "name": Path(loaded.name).name,
-        "sha256": weights_hash(loaded.name),
+        "sha256": loaded.file_hash(),
         "trained": loaded.trained,
     }
-    return {**about.to_dict(), "weights": weights}
+    return {**loaded.about.to_dict(), "weights": weights}
 
 
 def agreement(loaded: LoadedNetwork, path: Path, batch: int | None, exact: bool) -> list[Agreement]:
@@ -198,9 +193,9 @@ def agreement(loaded: LoadedNetwork, path: Path, batch: int | None, exact: bool)
         scenes.append(made_scene())
     rows = []
     for scene in tqdm(scenes, "check", unit="photo", leave=False, disable=None):
-        expected = answer(loaded.layers, loaded, scene)
+        expected = answer(loaded.layers, loaded.about, scene)
         for size in [batch] if batch else BATCHES:
-            got = answer(exported, loaded, scene, size)
+            got = answer(exported, loaded.about, scene, size)
             rows.append(compare(scene, expected, got, size, exact))
     return rows
 
@@ -232,4 +227,4 @@ def _calibration_inputs(
 ) -> Iterator[NDArray[np.float32]]:
     for scene in tqdm(scenes, "calibrate", unit="photo", leave=False, disable=None):
         # Only the inputs count: a channel takes the network's place.
-        yield from answer(lambda x: x[:, :1], loaded, scene).inputs
+        yield from answer(lambda x: x[:, :1], loaded.about, scene).inputs

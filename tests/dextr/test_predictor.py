@@ -11,12 +11,11 @@ from PIL import Image
 from support.made import random_mask
 from torch import nn
 
-from dextr import load_predictor
 from dextr.geometry import CropWindow
 from dextr.inputs import decode, encode
 from dextr.points import place_clicks, sample_extreme_points
-from dextr.predictor import Predictor, check_threshold
-from dextr.weights.load import load_network
+from dextr.predictor import Predictor
+from dextr.weights import load_network
 from networks import build_network
 
 CLICKS = [(10, 30), (70, 28), (40, 5), (38, 55)]
@@ -243,28 +242,6 @@ def test_the_network_is_put_into_evaluation_mode():
     assert not network.training
 
 
-def test_load_predictor_by_name_takes_the_weights_own_settings():
-    predictor = load_predictor("untrained", device="cpu")
-    one, other = (load_predictor("untrained", "cpu").predict(image_of(), CLICKS) for _ in range(2))
-    np.testing.assert_array_equal(one.prob, other.prob)
-    assert one.window.size == predictor.size
-    assert one.threshold == predictor.threshold
-
-
-def test_loaded_weights_run_as_a_copy_that_is_faster():
-    loaded = load_network("untrained")
-    inputs = torch.rand(2, 4, 64, 64) * 255
-    expected = Predictor(loaded.network, size=64).logits(inputs.numpy())
-    predictor = Predictor.from_loaded(loaded, "cpu", size=64, threshold=0.0, batch_size=2)
-    assert (predictor.size, predictor.relax, predictor.threshold) == (64, loaded.relax, 0.0)
-    assert predictor.batch_size == 2
-    np.testing.assert_allclose(predictor.logits(inputs.numpy()), expected, rtol=0, atol=1e-4)
-    assert not any(isinstance(m, nn.BatchNorm2d) for m in predictor.network.modules())
-    assert any(isinstance(m, nn.BatchNorm2d) for m in loaded.network.modules())
-    used_up = Predictor.from_loaded(loaded, "cpu", size=64, keep=False)
-    np.testing.assert_array_equal(used_up.logits(inputs.numpy()), predictor.logits(inputs.numpy()))
-
-
 def test_a_network_given_as_such_is_followed_while_it_trains():
     network = build_network("resnet18", stages=1, head_width=4)
     predictor = Predictor(network, size=32)
@@ -278,6 +255,19 @@ def test_a_network_given_as_such_is_followed_while_it_trains():
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])
 def test_thresholds_out_of_range(threshold):
     with pytest.raises(ValueError, match=r"0\.\.1"):
-        check_threshold(threshold)
-    with pytest.raises(ValueError, match=r"0\.\.1"):
         Predictor(everywhere(0.0), threshold=threshold)
+    with pytest.raises(ValueError, match=r"0\.\.1"):
+        Predictor(everywhere(0.0), size=32).predict(image_of(), CLICKS, threshold)
+
+
+@pytest.mark.parametrize(
+    ("network", "named", "expected"),
+    [
+        (lambda x: x, None, "cpu"),
+        (nn.Identity(), None, "cpu"),
+        (nn.Linear(1, 1, device="meta"), None, "meta"),
+        (nn.Linear(1, 1), "meta", "meta"),
+    ],
+)
+def test_a_network_runs_where_it_is_unless_a_device_is_named(network, named, expected):
+    assert Predictor(network, device=named).device == torch.device(expected)

@@ -110,8 +110,8 @@ def test_int8_answers_nearly_alike(tmp_path, batch):
     weights = {w.name: w.data_type for w in model.graph.initializer}
     assert sum(kind == onnx.TensorProto.INT8 for kind in weights.values()) > 10
     scene = example_scene("astronaut")
-    expected = answer(loaded.network, loaded, scene).logits
-    difference = answer(read_exported(path).network, loaded, scene).logits - expected
+    expected = answer(loaded.network, loaded.about, scene).logits
+    difference = answer(read_exported(path).network, loaded.about, scene).logits - expected
     assert 0 < difference.std() < 0.2 * expected.std()
 
 

@@ -9,10 +9,10 @@ import torch
 from support.exported import SIZE, VARIANTS, inputs, small_loaded
 
 from dextr.export.onnx_file import export
-from dextr.predictor import Predictor, load_predictor
+from dextr.predictor import Predictor
 from dextr.weights.exported import ExportedNetwork, read_exported, refuse_torchscript
 from dextr.weights.initialize import initialize
-from dextr.weights.load import load_network
+from dextr.weights.load import load_network, load_predictor
 from dextr.weights.state_files import METADATA_KEY
 
 onnx = pytest.importorskip("onnx")
@@ -108,8 +108,8 @@ def test_file_says_all_that_is_needed(written):
 def test_loads_by_name_of_file(written):
     path, loaded = written
     again = load_network(path)
-    assert (again.size, again.relax, again.threshold) == (64, 20, 0.5)
-    assert (again.name, again.trained, again.origin) == (str(path), True, {"note": "made"})
+    assert (again.about.size, again.about.relax, again.about.threshold) == (64, 20, 0.5)
+    assert (again.name, again.trained, again.about.origin) == (str(path), True, {"note": "made"})
     with pytest.raises(ValueError, match="is an exported network: give the weights"):
         _ = again.layers
     assert again.digest() != loaded.digest()
