@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 import torch
@@ -100,54 +99,6 @@ class Predictor:
             for batch in in_groups(encoded, self.batch_size)
             for prediction in self._run(batch, cut_at)
         ]
-
-    def predict_images(
-        self,
-        images: Sequence[ImageLike],
-        points: Sequence[Sequence[ArrayLike]],
-        threshold: float | None = None,
-    ) -> Iterator[list[Prediction]]:
-        """Yield, image after image, what `predict_many` returns for it.
-
-        Objects of several images share a batch. An image is read when its turn comes; only one
-        is held at a time, so a list of files may be long.
-
-        Args:
-            images: Files, PIL images or arrays; see `dextr.common.images.as_rgb`.
-            points: For each image, its objects: for each object, points (N, 2) as in `predict`.
-            threshold: Another threshold than the predictor's own.
-
-        Raises:
-            ValueError: Not one list of objects per image, or as in `predict`; the message says
-                which image it is.
-        """
-        if len(images) != len(points):
-            raise ValueError(
-                f"expected a list of objects for each of {len(images)} images, got {len(points)}"
-            )
-        cut_at = self.threshold if threshold is None else check_threshold(threshold)
-        numbered = map(self._encode_numbered, range(len(images)), images, points)
-        done: list[Prediction] = []
-        number = 0
-        for batch in in_groups(chain.from_iterable(numbered), self.batch_size):
-            predictions = self._run([encoded for _, encoded in batch], cut_at)
-            for (owner, _), prediction in zip(batch, predictions, strict=True):
-                while number < owner:
-                    yield done
-                    done, number = [], number + 1
-                done.append(prediction)
-        while number < len(images):
-            yield done
-            done, number = [], number + 1
-
-    def _encode_numbered(
-        self, number: int, image: ImageLike, list_of_points: Sequence[ArrayLike]
-    ) -> Iterator[tuple[int, _Encoded]]:
-        try:
-            for encoded in self._encode(image, list_of_points):
-                yield number, encoded
-        except ValueError as error:
-            raise ValueError(f"images[{number}]: {error}") from None
 
     def _encode(self, image: ImageLike, list_of_points: Sequence[ArrayLike]) -> Iterator[_Encoded]:
         pixels = as_rgb(image)

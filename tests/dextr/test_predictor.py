@@ -5,8 +5,6 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 from support.made import random_mask
 from torch import nn
@@ -87,60 +85,6 @@ def test_many_objects_are_what_single_ones_are(batch_size):
 
 def test_no_objects_give_no_predictions(predictor):
     assert predictor.predict_many(image_of(), []) == []
-
-
-def random_objects(rng, hw, count):
-    return [rng.uniform(0, np.array(hw[::-1]) - 1, (4, 2)) for _ in range(count)]
-
-
-@given(counts=st.lists(st.integers(0, 4), max_size=5), batch_size=st.integers(1, 5))
-@settings(max_examples=30)
-def test_a_list_of_images_gives_what_each_gives(counts, batch_size):
-    rng = np.random.default_rng(sum(counts))
-    sizes = [(int(rng.integers(20, 60)), int(rng.integers(20, 60))) for _ in counts]
-    images = [image_of(hw, seed) for seed, hw in enumerate(sizes)]
-    points = [random_objects(rng, hw, n) for hw, n in zip(sizes, counts, strict=True)]
-    seen = []
-
-    def network(batch):
-        seen.append(len(batch))
-        return from_heatmap(batch)
-
-    predictor = Predictor(network, size=32, batch_size=batch_size)
-    found = list(predictor.predict_images(images, points, threshold=0.3))
-    assert [len(predictions) for predictions in found] == counts
-    full, rest = divmod(sum(counts), batch_size)
-    assert seen == [batch_size] * full + [rest] * (rest > 0)
-    for image, objects, predictions in zip(images, points, found, strict=True):
-        expected = predictor.predict_many(image, objects, threshold=0.3)
-        for one, other in zip(predictions, expected, strict=True):
-            np.testing.assert_array_equal(one.prob, other.prob)
-            assert (one.threshold, one.window) == (other.threshold, other.window)
-            np.testing.assert_array_equal(one.points, other.points)
-
-
-def test_a_list_of_images_is_read_as_it_is_used(tmp_path):
-    """The third file is not there yet when the first one's masks come out."""
-    paths = [tmp_path / f"{k}.png" for k in range(3)]
-    for path in paths[:2]:
-        Image.fromarray(image_of()).save(path)
-    found = Predictor(from_heatmap, size=32, batch_size=2).predict_images(paths, [[CLICKS]] * 3)
-    assert next(found)[0].mask.shape == (60, 80)
-    Image.fromarray(image_of((70, 90))).save(paths[2])
-    assert [predictions[0].mask.shape for predictions in found] == [(60, 80), (70, 90)]
-
-
-@pytest.mark.parametrize(
-    ("points", "message"),
-    [
-        ([[CLICKS]], "each of 2 images, got 1"),
-        ([[CLICKS], [CLICKS, CLICKS[:3]]], r"images\[1\]: expected at least 4 points"),
-        ([CLICKS, CLICKS], r"images\[0\]: expected points as \(N, 2\)"),
-    ],
-)
-def test_a_list_of_images_that_cannot_be_used(points, message):
-    with pytest.raises(ValueError, match=message):
-        list(Predictor(from_heatmap, size=32).predict_images([image_of()] * 2, points))
 
 
 def test_batches_hold_something():
