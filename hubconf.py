@@ -15,7 +15,17 @@ from dextr import Predictor, load_predictor
 from dextr.devices import pick_device
 from networks import build_network
 
-dependencies = ["torch", "torchvision", "numpy", "cv2", "PIL", "safetensors", "tqdm", "filelock"]
+dependencies = [
+    "torch",
+    "torchvision",
+    "numpy",
+    "cv2",
+    "PIL",
+    "safetensors",
+    "tqdm",
+    "filelock",
+    "platformdirs",
+]
 
 
 def dextr_resnet101(

@@ -28,7 +28,7 @@ from dataloaders.folder import FolderInstances
 from dextr.common import cli
 from dextr.common.example_photos import OBJECTS, Scene, example_scene
 from dextr.export.agreement import answer
-from dextr.export.onnx_file import calibration_scenes, export
+from dextr.export.onnx_file import export
 from dextr.geometry import RELAX, SIZE
 from dextr.metrics import iou
 from dextr.points import sample_extreme_points
@@ -105,8 +105,7 @@ def collect(loaded: LoadedNetwork, folder: Path, int8: bool) -> dict[str, Runtim
     }
     files = {"": folder / "float.onnx", " int8": folder / "int8.onnx"}
     for kind, path in files.items() if int8 else [("", files[""])]:
-        scenes = calibration_scenes(None, None) if kind else None
-        export(loaded, path, calibration=scenes, check=False)
+        export(loaded, path, int8=bool(kind), check=False)
         runtimes[f"ONNX Runtime{kind}"] = read_exported(path).network
         if run := openvino(path):
             runtimes[f"OpenVINO{kind}"] = run

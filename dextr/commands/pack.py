@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dextr.common.cli import natural
+from dextr.common.cli import add_network_options, natural
 from dextr.common.files import file_sha256
-from dextr.weights.load import load_network, save_network
+from dextr.weights import load_network, save_network
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,17 +24,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("weights", help="a run's weights.safetensors or checkpoint, or a name")
     parser.add_argument("output", type=Path, help="the .safetensors file to write")
-    parser.add_argument("--threshold", type=float, help="default: what the weights say")
+    add_network_options(parser, "--threshold")
     parser.add_argument(
         "--relax",
         type=natural,
-        help="margin around an object's box in pixels of the image (default: what the weights say)",
+        help="margin around an object's box in pixels of the image (default: the weights')",
     )
     parser.add_argument(
         "--mirror",
         action=argparse.BooleanOptionalAction,
-        help="average over the crop and its mirror image: twice the time (default: what the "
-        "weights say)",
+        help="average over the crop and its mirror image: twice the time (default: the weights')",
     )
     parser.add_argument("--note", default="", help="where the values come from, in words")
     parser.add_argument(
