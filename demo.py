@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from dextr.annotation import AnnotatedObject
 from dextr.annotation.pictures import AnnotationFiles
-from dextr.common.cli import positive, run
+from dextr.common.cli import add_network_options, positive, run
 from dextr.common.example_photos import example_scene
 from dextr.points import check_points
-from dextr.predictor import Predictor, check_threshold
+from dextr.predictor import Predictor
 from dextr.weights.load import load_network
 from dextr.window.click_window import ClickWindow
 from dextr.window.layout import choose_layout
@@ -64,9 +64,6 @@ def build_parser() -> argparse.ArgumentParser:
         help="photos or folders of photos (default: scikit-image's cup of coffee)",
     )
     parser.add_argument(
-        "--weights", help="name or file (default: the network that comes with the project)"
-    )
-    parser.add_argument(
         "--points",
         action="append",
         metavar='"x,y x,y x,y x,y"',
@@ -90,10 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="ADDRESS",
         help="address to serve --web on (127.0.0.1: this machine only; there is no password)",
     )
-    parser.add_argument(
-        "--threshold", type=float, help="probability a pixel needs, 0..1 (default: the network's)"
-    )
-    parser.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
+    add_network_options(parser, "--weights", "--threshold", "--device")
     return parser
 
 
@@ -161,9 +155,7 @@ def load(args: argparse.Namespace) -> tuple[Predictor, str]:
         # It says the same as the line below.
         warnings.filterwarnings("ignore", message=".*UNTRAINED")
         loaded = load_network(args.weights)
-    predictor = Predictor.from_loaded(loaded, args.device)
-    if args.threshold is not None:
-        predictor.threshold = check_threshold(args.threshold)
+    predictor = loaded.predictor(args.device, threshold=args.threshold)
     print(f"weights: {loaded.name}")
     if loaded.trained:
         return predictor, ""

@@ -25,7 +25,7 @@ from dextr.evaluation.refinement import refine, summarize_refinement
 from dextr.evaluation.report import as_json, draw_curve, refinement_table, table, write_text
 from dextr.evaluation.scoring import Outcome
 from dextr.metrics import ObjectScore, summarize
-from dextr.predictor import THRESHOLD, Predictor
+from dextr.samples import THRESHOLD
 from dextr.training.step import spread
 from dextr.weights.load import load_network
 
@@ -88,8 +88,7 @@ def make_judge(args: argparse.Namespace, instances: Instances, world: World) -> 
     loaded = load_network(args.weights)
     if world.main and not loaded.trained:
         print("these weights are UNTRAINED: the numbers say nothing about the method")
-    predictor = Predictor.from_loaded(
-        loaded,
+    predictor = loaded.predictor(
         world.device,
         size=args.size,
         relax=args.relax,

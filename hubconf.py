@@ -6,7 +6,7 @@
 
 The first argument is the checkout's folder; a published repository is named OWNER/NAME, without
 `source`. Both entries give a `dextr.Predictor`, which takes images and points. The network itself,
-to train or to take apart, is `dextr.weights.load.load_network(NAME).network`.
+to train or to take apart, is `dextr.weights.load_network(NAME).network`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,17 @@ from dextr import Predictor, load_predictor
 from dextr.devices import pick_device
 from networks import build_network
 
-dependencies = ["torch", "torchvision", "numpy", "cv2", "PIL", "safetensors", "tqdm", "filelock"]
+dependencies = [
+    "torch",
+    "torchvision",
+    "numpy",
+    "cv2",
+    "PIL",
+    "safetensors",
+    "tqdm",
+    "filelock",
+    "platformdirs",
+]
 
 
 def dextr_resnet101(

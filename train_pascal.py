@@ -34,7 +34,7 @@ from dextr.training.optim import MovingAverage, build_optimizer
 from dextr.training.options import add_options, build, flatten, free_names, read_json
 from dextr.training.run_folder import RunPlace, find_place
 from dextr.training.trainer import Trainer
-from dextr.weights.load import initialize
+from dextr.weights import initialize
 from networks import DextrNet
 from networks.init import init_random
 

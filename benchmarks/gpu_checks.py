@@ -25,6 +25,7 @@ from dataloaders.loader import BatchLoader
 from dataloaders.shapes import ShapesInstances
 from dataloaders.training_set import BatchPlan, TrainingSet
 from dataloaders.transforms import TrainTransform, TransformConfig
+from dextr import Predictor, load_predictor
 from dextr.batch import on_device
 from dextr.common import cli
 from dextr.common.processes import synchronize_batch_norm
@@ -33,7 +34,6 @@ from dextr.evaluation.protocol import EvaluationSettings
 from dextr.evaluation.scoring import evaluate
 from dextr.metrics import iou
 from dextr.points import sample_extreme_points
-from dextr.predictor import Predictor, load_predictor
 from networks import DextrNet, NetworkConfig
 from networks.init import init_random
 

@@ -37,7 +37,7 @@ from dextr.training.checkpoint import TrainState
 from dextr.training.config import ModelConfig, OptimConfig
 from dextr.training.optim import build_optimizer, learning_rate_factor, set_learning_rate
 from dextr.training.step import LossWatch, train_step
-from dextr.weights.load import initialize
+from dextr.weights import initialize
 from networks import DextrNet
 from networks.init import init_random
 

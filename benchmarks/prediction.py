@@ -27,11 +27,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.timing import interleaved, machine, markdown, use_threads
 from dextr.common import cli
 from dextr.common.example_photos import example_scene
-from dextr.geometry import CropWindow
+from dextr.geometry import RELAX, CropWindow
 from dextr.inputs import decode, encode
 from dextr.points import place_clicks
 from dextr.predictor import Predictor
-from dextr.weights.load import LoadedNetwork, load_network
+from dextr.weights import LoadedNetwork, load_network
+from dextr.weights.state_files import Description
 from networks import DextrNet, NetworkConfig, for_inference
 
 Row = tuple[str, ...]
@@ -65,11 +66,15 @@ def make(name: str, size: int, kind: str) -> Predictor:
     if name == BUNDLED:
         loaded = load_network()
     else:
-        loaded = LoadedNetwork(made_network(NetworkConfig(name)), size=size, threshold=0.5)
+        about = Description(NetworkConfig(name), size, RELAX, 0.5, {})
+        loaded = LoadedNetwork(made_network(about.network), about, name)
     if kind == "ours":
-        return Predictor.from_loaded(loaded, "cpu", keep=False)
+        return loaded.predictor("cpu", keep=False)
     return Predictor(
-        loaded.network, size=loaded.size, relax=loaded.relax, threshold=loaded.threshold
+        loaded.network,
+        size=loaded.about.size,
+        relax=loaded.about.relax,
+        threshold=loaded.about.threshold,
     )
 
 

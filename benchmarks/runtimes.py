@@ -28,11 +28,14 @@ from dataloaders.folder import FolderInstances
 from dextr.common import cli
 from dextr.common.example_photos import OBJECTS, Scene, example_scene
 from dextr.export.agreement import answer
-from dextr.export.onnx_file import calibration_scenes, export
+from dextr.export.onnx_file import export
+from dextr.geometry import RELAX, SIZE
 from dextr.metrics import iou
 from dextr.points import sample_extreme_points
+from dextr.samples import THRESHOLD
+from dextr.weights import LoadedNetwork, load_network
 from dextr.weights.exported import read_exported
-from dextr.weights.load import LoadedNetwork, load_network
+from dextr.weights.state_files import Description
 from networks import build_network, for_inference
 
 Runtime = Callable[[Tensor], Tensor]
@@ -59,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     loaded = random_network() if args.network == "resnet101" else load_network(args.network)
     with tempfile.TemporaryDirectory() as folder:
         runtimes = collect(loaded, Path(folder), args.int8)
-    x = 255 * torch.rand(args.batch, 4, loaded.size, loaded.size)
+    x = 255 * torch.rand(args.batch, 4, loaded.about.size, loaded.about.size)
     with torch.inference_mode():
         times = interleaved({k: partial(f, x) for k, f in runtimes.items()}, args.repeats)
         quality = compare(loaded, runtimes, args.root, args.limit)
@@ -73,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         for name in runtimes
     ]
-    print(f"{machine()}; batch {args.batch}, crop {loaded.size}\n")
+    print(f"{machine()}; batch {args.batch}, crop {loaded.about.size}\n")
     print(markdown([HEADER, *rows]))
     return 0
 
@@ -90,7 +93,8 @@ def random_network() -> LoadedNetwork:
             # The exporter joins equal biases, and joined ones are not quantized.
             torch.nn.init.normal_(module.bias, std=0.1)
     network.conv1.weight.data.div_(255)
-    return LoadedNetwork(network, name="untrained", trained=False)
+    about = Description(network.config, SIZE, RELAX, THRESHOLD, {})
+    return LoadedNetwork(network, about, "untrained", trained=False)
 
 
 def collect(loaded: LoadedNetwork, folder: Path, int8: bool) -> dict[str, Runtime]:
@@ -100,11 +104,8 @@ def collect(loaded: LoadedNetwork, folder: Path, int8: bool) -> dict[str, Runtim
         "PyTorch, folded": for_inference(loaded.layers),
     }
     files = {"": folder / "float.onnx", " int8": folder / "int8.onnx"}
-    export(loaded, folder / "float.torchscript", check=False)
-    runtimes["TorchScript"] = read_exported(folder / "float.torchscript").network
     for kind, path in files.items() if int8 else [("", files[""])]:
-        scenes = calibration_scenes(None, None) if kind else None
-        export(loaded, path, calibration=scenes, check=False)
+        export(loaded, path, int8=bool(kind), check=False)
         runtimes[f"ONNX Runtime{kind}"] = read_exported(path).network
         if run := openvino(path):
             runtimes[f"OpenVINO{kind}"] = run
@@ -151,9 +152,9 @@ def compare(
     to_float: dict[str, list[float]] = {name: [] for name in runtimes}
     to_truth: dict[str, list[float]] = {name: [] for name in runtimes}
     for scene, truths in tqdm(scenes_of(root, limit), "compare", leave=False, disable=None):
-        expected = answer(loaded.layers, loaded, scene)
+        expected = answer(loaded.layers, loaded.about, scene)
         for name, run in runtimes.items():
-            got = expected if run is loaded.layers else answer(run, loaded, scene)
+            got = expected if run is loaded.layers else answer(run, loaded.about, scene)
             differences[name].append(float(np.abs(got.logits - expected.logits).max()))
             for mask, other, truth in zip(got.masks, expected.masks, truths, strict=True):
                 to_float[name].append(iou(mask, other))

@@ -11,8 +11,9 @@ from dextr.inputs import decode, encode
 from dextr.losses import class_balanced_bce
 from dextr.metrics import iou
 from dextr.points import sample_extreme_points
-from dextr.predictor import Predictor, load_predictor
+from dextr.predictor import Predictor
 from dextr.samples import Example, Instance, Prediction
+from dextr.weights.load import load_predictor
 
 __all__ = [
     "Box",

@@ -11,11 +11,8 @@ from dextr.common.cli import run
 # Command: the module whose main(argv) runs it, and a line of help.
 COMMANDS = {
     "annotate": ("dextr.commands.annotate", "cut out every object whose points are in a file"),
-    "download": ("dextr.weights.download", "get published weights and data sets"),
-    "export": (
-        "dextr.export.onnx_file",
-        "write a network for ONNX Runtime or OpenVINO",
-    ),
+    "download": ("dextr.commands.download", "get published weights and data sets"),
+    "export": ("dextr.commands.export", "write a network for ONNX Runtime or OpenVINO"),
     "pack": ("dextr.commands.pack", "make a trained network ready to be passed on"),
     "weights": ("dextr.commands.list_weights", "list the weights there are and what each is for"),
 }

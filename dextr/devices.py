@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
-from torch import Tensor, nn
 
 
 def pick_device(device: str | torch.device | None = None) -> torch.device:
@@ -26,14 +23,3 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
             "use 'cpu'"
         )
     return chosen
-
-
-def device_of(
-    network: Callable[[Tensor], Tensor], device: str | torch.device | None
-) -> torch.device:
-    """Return the device named, or the one that a network's values are on, or the CPU."""
-    if device is not None:
-        return torch.device(device)
-    parameters = network.parameters() if isinstance(network, nn.Module) else iter(())
-    first = next(parameters, None)
-    return torch.device("cpu") if first is None else first.device

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
-from os import PathLike
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,18 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from dextr.common.images import ImageLike, as_rgb
-from dextr.devices import device_of, pick_device
 from dextr.geometry import RELAX, SIZE, CropWindow
 from dextr.groups import in_groups
 from dextr.inputs import decode, encode
 from dextr.points import check_points, place_clicks
-from dextr.samples import Prediction
-from networks import DextrNet, fold, for_inference, pack
-
-if TYPE_CHECKING:
-    from dextr.weights.load import LoadedNetwork
-
-THRESHOLD = 0.8
+from dextr.samples import THRESHOLD, Prediction, check_threshold
 
 
 @dataclass(frozen=True)
@@ -51,7 +41,7 @@ class Predictor:
     Raises:
         ValueError: A threshold outside 0..1, or a batch size below 1.
 
-    >>> predictor = load_predictor("untrained")
+    >>> predictor = Predictor(lambda inputs: inputs[:, 3:] - 128)  # where the heat map is warm
     >>> image = np.zeros((60, 80, 3), np.uint8)
     >>> predictor.predict(image, [(10, 30), (70, 30), (40, 5), (40, 55)]).mask.shape
     (60, 80)
@@ -75,38 +65,8 @@ class Predictor:
         self.size = size
         self.relax = relax
         self.threshold = check_threshold(threshold)
-        self.device = device_of(network, device)
+        self.device = _device_of(network, device)
         self.batch_size = batch_size
-
-    @classmethod
-    def from_loaded(
-        cls,
-        loaded: LoadedNetwork,
-        device: str | torch.device | None = None,
-        *,
-        size: int | None = None,
-        relax: int | None = None,
-        threshold: float | None = None,
-        batch_size: int = 4,
-        keep: bool = True,
-    ) -> Predictor:
-        """Return a predictor around `load_network`'s result; see `load_predictor`.
-
-        On the CPU it runs a copy of the network, see `networks.for_inference` and `networks.pack`.
-        What is None is taken from the weights. Without `keep` the loaded network is used up
-        instead of copied, which saves its size in memory.
-        """
-        network, chosen = loaded.network, pick_device(device)
-        if chosen.type == "cpu" and isinstance(network, DextrNet):
-            network = pack(for_inference(network) if keep else fold(network))
-        return cls(
-            network,
-            size=loaded.size if size is None else size,
-            relax=loaded.relax if relax is None else relax,
-            threshold=loaded.threshold if threshold is None else threshold,
-            device=chosen,
-            batch_size=batch_size,
-        )
 
     def predict(
         self, image: ImageLike, points: ArrayLike, threshold: float | None = None
@@ -139,54 +99,6 @@ class Predictor:
             for batch in in_groups(encoded, self.batch_size)
             for prediction in self._run(batch, cut_at)
         ]
-
-    def predict_images(
-        self,
-        images: Sequence[ImageLike],
-        points: Sequence[Sequence[ArrayLike]],
-        threshold: float | None = None,
-    ) -> Iterator[list[Prediction]]:
-        """Yield, image after image, what `predict_many` returns for it.
-
-        Objects of several images share a batch. An image is read when its turn comes; only one
-        is held at a time, so a list of files may be long.
-
-        Args:
-            images: Files, PIL images or arrays; see `dextr.common.images.as_rgb`.
-            points: For each image, its objects: for each object, points (N, 2) as in `predict`.
-            threshold: Another threshold than the predictor's own.
-
-        Raises:
-            ValueError: Not one list of objects per image, or as in `predict`; the message says
-                which image it is.
-        """
-        if len(images) != len(points):
-            raise ValueError(
-                f"expected a list of objects for each of {len(images)} images, got {len(points)}"
-            )
-        cut_at = self.threshold if threshold is None else check_threshold(threshold)
-        numbered = map(self._encode_numbered, range(len(images)), images, points)
-        done: list[Prediction] = []
-        number = 0
-        for batch in in_groups(chain.from_iterable(numbered), self.batch_size):
-            predictions = self._run([encoded for _, encoded in batch], cut_at)
-            for (owner, _), prediction in zip(batch, predictions, strict=True):
-                while number < owner:
-                    yield done
-                    done, number = [], number + 1
-                done.append(prediction)
-        while number < len(images):
-            yield done
-            done, number = [], number + 1
-
-    def _encode_numbered(
-        self, number: int, image: ImageLike, list_of_points: Sequence[ArrayLike]
-    ) -> Iterator[tuple[int, _Encoded]]:
-        try:
-            for encoded in self._encode(image, list_of_points):
-                yield number, encoded
-        except ValueError as error:
-            raise ValueError(f"images[{number}]: {error}") from None
 
     def _encode(self, image: ImageLike, list_of_points: Sequence[ArrayLike]) -> Iterator[_Encoded]:
         pixels = as_rgb(image)
@@ -231,30 +143,12 @@ class Predictor:
         return wait
 
 
-def load_predictor(
-    weights: str | PathLike[str] | None = None, device: str | torch.device | None = None
-) -> Predictor:
-    """Return a predictor ready to use.
-
-    Args:
-        weights: A name in the registry (`python -m dextr weights` lists them) or a file; None
-            is the network that comes with the project.
-        device: Such as `cpu` or `cuda`; None takes a CUDA GPU if there is one.
-
-    Raises:
-        ValueError: No such weights, or the file does not fit the network it names.
-    """
-    from dextr.weights.load import load_network
-
-    return Predictor.from_loaded(load_network(weights), device, keep=False)
-
-
-def check_threshold(threshold: float) -> float:
-    """Return the threshold if it lies in 0..1.
-
-    Raises:
-        ValueError: It does not.
-    """
-    if not 0 <= threshold <= 1:
-        raise ValueError(f"expected a threshold in 0..1, got {threshold}")
-    return float(threshold)
+def _device_of(
+    network: Callable[[Tensor], Tensor], device: str | torch.device | None
+) -> torch.device:
+    """Return the device named, or the one that a network's values are on, or the CPU."""
+    if device is not None:
+        return torch.device(device)
+    parameters = network.parameters() if isinstance(network, nn.Module) else iter(())
+    first = next(parameters, None)
+    return torch.device("cpu") if first is None else first.device

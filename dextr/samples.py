@@ -1,13 +1,17 @@
-"""The typed records that travel through the code: Instance, Example, Prediction."""
+"""The typed records that travel through the code; and the threshold of a mask."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dextr.geometry import CropWindow
+
+# Probability above which a pixel is the object's.
+THRESHOLD = 0.8
 
 
 @dataclass(frozen=True)
@@ -91,3 +95,14 @@ class Prediction:
     def mask(self) -> NDArray[np.bool_]:
         """(H, W) bool: where the probability exceeds the threshold."""
         return self.prob > self.threshold
+
+
+def check_threshold(threshold: float) -> float:
+    """Return the threshold if it lies in 0..1.
+
+    Raises:
+        ValueError: It does not, or is no number.
+    """
+    if isinstance(threshold, bool) or not isinstance(threshold, Real) or not 0 <= threshold <= 1:
+        raise ValueError(f"expected a threshold in 0..1, got {threshold!r}")
+    return float(threshold)

@@ -128,3 +128,19 @@ def test_importing_everything_does_nothing(tmp_path):
     )
     assert finished.stdout + finished.stderr == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_predictor_is_read_in_fifteen_modules():
+    """Faces of packages (`__init__`) aside: they lead to what the folder holds."""
+    waiting, seen = {"dextr.predictor"}, set()
+    while waiting:
+        name = waiting.pop()
+        seen.add(name)
+        for used in imported(tree_of(ROOT / f"{name.replace('.', '/')}.py")):
+            while used and not (ROOT / f"{used.replace('.', '/')}.py").is_file():
+                used = used.rpartition(".")[0]
+            waiting |= {used} - seen - {""}
+    assert {"dextr.geometry", "dextr.heatmap", "dextr.common.images"} < seen
+    assert {name.split(".")[0] for name in seen} == {"dextr"}
+    assert not any(name.startswith("dextr.weights") for name in seen)
+    assert len(seen) <= 15, sorted(seen)

@@ -11,8 +11,8 @@ import torch
 from support.trees import make_coco, make_folder, make_sbd, make_voc
 
 import train_pascal
+from dextr import load_predictor
 from dextr.common import cli
-from dextr.predictor import load_predictor
 from dextr.training.checkpoint import checkpoints, load_checkpoint
 from dextr.weights.load import load_network
 

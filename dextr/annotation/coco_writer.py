@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 
 from dextr.annotation.objects import AnnotatedImage, AnnotatedObject, Problem
 from dextr.annotation.polygons import mask_to_polygons, polygon_iou
-from dextr.common.files import write_json
+from dextr.common.files import replacing
 from dextr.common.rle import rle_to_mask
 
 
@@ -117,7 +118,8 @@ class CocoWriter(Writer):
             "annotations": sorted(annotations, key=lambda r: r["id"]),
             "categories": self.categories,
         }
-        write_json(self.path, content)
+        with replacing(self.path) as temporary:
+            temporary.write_text(json.dumps(content))
         return f"{self.path}{self._loss(annotations)}"
 
     def _loss(self, annotations: list[dict[str, Any]]) -> str:

@@ -22,9 +22,9 @@ from dextr.annotation import (
     read_points,
 )
 from dextr.annotation.objects import by_image
-from dextr.common.cli import positive
+from dextr.common.cli import add_network_options
+from dextr.common.files import new_folder
 from dextr.common.processes import World, join
-from dextr.predictor import Predictor
 from dextr.weights.load import load_network
 
 PARTS = ".parts"
@@ -79,9 +79,7 @@ def annotate_share(
     loaded = load_network(args.weights)
     if world.main and not loaded.trained:
         print("these weights are UNTRAINED: the masks mean nothing", file=sys.stderr)
-    predictor = Predictor.from_loaded(
-        loaded, world.device, threshold=args.threshold, batch_size=args.batch_size
-    )
+    predictor = loaded.predictor(world.device, threshold=args.threshold, batch_size=args.batch_size)
     grouped = by_image(points.objects)
     own = sorted(grouped)[world.rank :: world.size]
     objects = [entry for name in own for entry in grouped[name]]
@@ -137,10 +135,7 @@ def check_folders(points: Path, images: Path, output: Path) -> None:
     for given in (points, images):
         if output.resolve() in (given.resolve(), *given.resolve().parents):
             raise ValueError(f"{output} holds {given}: give --output a folder of its own")
-    if output.exists() and not output.is_dir():
-        raise ValueError(f"{output} is a file: --output is a folder")
-    if output.is_dir() and any(output.iterdir()) and not (output / PARTS).is_dir():
-        raise ValueError(f"{output} holds other files: give --output a new or empty folder")
+    new_folder(output, PARTS)
 
 
 def make_writer(args: argparse.Namespace, points: PointsFile) -> Writer:
@@ -180,14 +175,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--segmentation", choices=("rle", "polygons"), help="coco: run lengths, exact (default)")
     add("--simplify", metavar="PIXELS", type=_tolerance, help="polygons: how far they may move (0)")
     add("--split", metavar="NAME", help="voc: name of the list of images (train)")
-    add(
-        "--weights",
-        metavar="NAME|FILE",
-        help="as `python -m dextr weights` lists them, or a file (default: the bundled network)",
-    )
-    add("--threshold", type=float, help="probability above which a pixel is the object's")
-    add("--device", help="cpu, cuda or cuda:N (default: a GPU if there is one)")
-    add("--batch-size", metavar="N", type=positive, default=4, help="objects at once (4)")
+    add_network_options(parser, "--weights", "--threshold", "--device", "--batch-size")
     args = parser.parse_args(argv)
     if args.segmentation and args.format != "coco":
         parser.error("--segmentation: only with --format coco")

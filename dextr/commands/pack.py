@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from dextr.common.cli import natural
-from dextr.predictor import check_threshold
-from dextr.training.config import RunConfig, SourceConfig
-from dextr.weights.load import load_network, save_network
+from dextr.common.cli import add_network_options, natural
+from dextr.common.files import file_sha256
+from dextr.weights import load_network, save_network
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,17 +24,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("weights", help="a run's weights.safetensors or checkpoint, or a name")
     parser.add_argument("output", type=Path, help="the .safetensors file to write")
-    parser.add_argument("--threshold", type=float, help="default: what the weights say")
+    add_network_options(parser, "--threshold")
     parser.add_argument(
         "--relax",
         type=natural,
-        help="margin around an object's box in pixels of the image (default: what the weights say)",
+        help="margin around an object's box in pixels of the image (default: the weights')",
     )
     parser.add_argument(
         "--mirror",
         action=argparse.BooleanOptionalAction,
-        help="average over the crop and its mirror image: twice the time (default: what the "
-        "weights say)",
+        help="average over the crop and its mirror image: twice the time (default: the weights')",
     )
     parser.add_argument("--note", default="", help="where the values come from, in words")
     parser.add_argument(
@@ -46,32 +42,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     loaded = load_network(args.weights)
-    threshold = loaded.threshold if args.threshold is None else check_threshold(args.threshold)
-    network = loaded.layers
+    about, network = loaded.about, loaded.layers
     if args.mirror is not None:
         network.config = replace(network.config, mirror=args.mirror)
     save_network(
         args.output,
         network,
-        size=loaded.size,
-        relax=loaded.relax if args.relax is None else args.relax,
-        threshold=threshold,
-        origin=public_origin(loaded.origin, args.note),
+        size=about.size,
+        relax=about.relax if args.relax is None else args.relax,
+        threshold=about.threshold if args.threshold is None else args.threshold,
+        origin={**about.origin, "note": args.note} if args.note else about.origin,
         half=args.half,
     )
-    digest = hashlib.sha256(args.output.read_bytes()).hexdigest()
-    print(f"{args.output}: {args.output.stat().st_size / 2**20:.1f} MiB, sha256:{digest}")
+    size = args.output.stat().st_size / 2**20
+    print(f"{args.output}: {size:.1f} MiB, sha256:{file_sha256(args.output)}")
     return 0
-
-
-def public_origin(origin: dict[str, Any], note: str = "") -> dict[str, Any]:
-    """Return what a file says of its origin without sources, paths and machine.
-
-    >>> public_origin({"steps": 5, "config": {"lr": 0.1, "folder": ["/home"], "device": "cpu"}})
-    {'steps': 5, 'config': {'lr': 0.1}}
-    """
-    private = {spec.name for cls in (SourceConfig, RunConfig) for spec in fields(cls)} | {"init"}
-    public = dict(origin)
-    if isinstance(config := origin.get("config"), dict):
-        public["config"] = {k: v for k, v in config.items() if k not in private}
-    return {**public, "note": note} if note else public

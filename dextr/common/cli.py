@@ -1,4 +1,4 @@
-"""What the command lines share: errors on one line, exit codes, kinds of numbers."""
+"""What the command lines share: errors, exit codes, options, numbers, tables."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 Main = Callable[[Sequence[str] | None], int]
+UNTRAINED = "these weights are UNTRAINED: the masks mean nothing"
 
 
 def run(main: Main, argv: Sequence[str] | None = None) -> int:
@@ -50,3 +51,49 @@ def positive(text: str) -> int:
     if natural(text) == 0:
         raise argparse.ArgumentTypeError("expected a whole number of 1 or more, got '0'")
     return int(text)
+
+
+# Options about the network that several commands have, with what argparse is told of them.
+NETWORK_OPTIONS: dict[str, dict[str, Any]] = {
+    "--weights": {
+        "metavar": "NAME|FILE",
+        "help": "as `python -m dextr weights` lists them, or a file (default: the network that "
+        "comes with the project)",
+    },
+    "--device": {"help": "cpu, cuda or cuda:N (default: a GPU if there is one)"},
+    "--threshold": {
+        "type": float,
+        "help": "probability above which a pixel is the object's, 0..1 (default: the weights')",
+    },
+    "--batch-size": {
+        "metavar": "N",
+        "type": positive,
+        "default": 4,
+        "help": "objects at once (4)",
+    },
+}
+
+
+def add_network_options(parser: argparse._ActionsContainer, *flags: str) -> None:
+    """Add some of `NETWORK_OPTIONS` to a parser or a group of options."""
+    for flag in flags:
+        parser.add_argument(flag, **NETWORK_OPTIONS[flag])
+
+
+def columns(rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """Return rows as aligned text: the first columns to the left, the others to the right.
+
+    >>> print(columns([("name", "IoU"), ("cat", "90.1"), ("sofa", "7.5")]))
+    name   IoU
+    cat   90.1
+    sofa   7.5
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if k < left else cell.rjust(width)
+            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)

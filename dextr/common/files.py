@@ -1,4 +1,4 @@
-"""Writing without losing what is there, JSON and hashes of files, and where caches go."""
+"""Files and folders: nothing a person has is lost, and what is wrong is said on one line."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import Any
+
+import platformdirs
 
 
 @contextmanager
@@ -81,15 +83,15 @@ def _plain(path: str | PurePath) -> str:
     return re.sub(r"[/\\\s]", "_", str(path))
 
 
-def read_json(path: str | os.PathLike[str], what: str) -> Any:
+def read_json(path: str | os.PathLike[str], what: str = "file") -> Any:
     """Return what a JSON file holds.
 
     Args:
         path: The file.
-        what: What it should be, for the message.
+        what: What is missing where it is, in a word or two.
 
     Raises:
-        ValueError: It is missing or no JSON; one line that names it.
+        ValueError: There is none, or it is not JSON; the message names it.
     """
     try:
         return json.loads(Path(path).read_bytes())
@@ -99,24 +101,51 @@ def read_json(path: str | os.PathLike[str], what: str) -> Any:
         raise ValueError(f"{path}: not readable as JSON ({error})") from None
 
 
-def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Write a value as JSON, whole or not at all."""
+def write_json(path: str | os.PathLike[str], value: Any, indent: int | None = None) -> None:
+    """Write a value as JSON; the old file stays whole until the new one is."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value), encoding="utf-8")
+        temporary.write_text(json.dumps(value, indent=indent) + "\n", encoding="utf-8")
+
+
+def file_digest(path: str | os.PathLike[str], algorithm: str) -> str:
+    """Return the hash of a file's content in hexadecimal digits; `algorithm` is hashlib's name."""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def file_sha256(path: str | os.PathLike[str]) -> str:
-    """Return a file's SHA-256 in hexadecimal."""
-    with open(path, "rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(2**20):
-            digest.update(block)
-        return digest.hexdigest()
+    """Return the SHA-256 of a file's content."""
+    return file_digest(path, "sha256")
+
+
+def new_folder(path: str | os.PathLike[str], ours: str = "") -> Path:
+    """Return a folder to write into, so far not made, if nothing of others would be mixed in.
+
+    Args:
+        path: The folder: not there yet, empty, or begun by us.
+        ours: Name of an entry by which it is known as begun by us.
+
+    Raises:
+        ValueError: It is a file, or holds other files.
+    """
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file: --output is a folder")
+    if folder.is_dir() and any(folder.iterdir()) and not (ours and (folder / ours).exists()):
+        raise ValueError(f"{folder} holds other files: give --output a new or empty folder")
+    return folder
 
 
 def cache_dir() -> Path:
-    """Return the user's cache folder for this project: `$DEXTR_CACHE`, or as XDG has it."""
+    """Return the user's cache folder for this project: `$DEXTR_CACHE`, or the system's place.
+
+    Where earlier versions kept it (`~/.cache/dextr`, on every system), it stays.
+    """
     if own := os.environ.get("DEXTR_CACHE"):
         return Path(own)
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "dextr"
+    earlier = (Path(base) if base else Path.home() / ".cache") / "dextr"
+    return earlier if earlier.is_dir() else platformdirs.user_cache_path("dextr", False)

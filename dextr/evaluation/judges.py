@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from os import PathLike
@@ -25,9 +24,7 @@ from dextr.evaluation.scoring import (
 )
 from dextr.metrics import ObjectScore
 from dextr.predictor import Predictor
-from dextr.weights.download import find_file
 from dextr.weights.load import LoadedNetwork
-from dextr.weights.registry import UNTRAINED
 
 
 class OutcomesOf(Protocol):
@@ -121,7 +118,7 @@ def network_judge(
         },
         f"weights {loaded.name}, crop {predictor.size}, points on the {settings.points}{noise}, "
         f"protocol {settings.protocol}, threshold {settings.thresholds[0]:g}",
-        {"name": loaded.name, "sha256": weights_hash(loaded.name), "trained": loaded.trained},
+        {"name": loaded.name, "sha256": loaded.file_hash(), "trained": loaded.trained},
         predictor.batch_size,
     )
 
@@ -156,10 +153,3 @@ def folder_judge(
         {"thresholds": settings.thresholds, "boundary": settings.boundary},
         f"masks in {root}, threshold {settings.thresholds[0]:g}",
     )
-
-
-def weights_hash(name: str) -> str | None:
-    """Return the SHA-256 of the weights' file; None where there is no file."""
-    if name == UNTRAINED:
-        return None
-    return hashlib.sha256(find_file(name).read_bytes()).hexdigest()

@@ -9,7 +9,7 @@ from dextr.common.cli import natural, positive
 from dextr.evaluation.cases import CASES
 from dextr.evaluation.protocol import POINTS, PROTOCOLS
 from dextr.evaluation.refinement import EXTREMES
-from dextr.predictor import THRESHOLD
+from dextr.samples import THRESHOLD
 
 NETWORK_OPTIONS = (
     "weights",

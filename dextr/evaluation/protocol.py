@@ -12,8 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from dextr.boundary import TOLERANCE
 from dextr.geometry import CropWindow
 from dextr.points import jitter_points, place_clicks, sample_extreme_points
-from dextr.predictor import THRESHOLD, check_threshold
-from dextr.samples import Instance
+from dextr.samples import THRESHOLD, Instance, check_threshold
 
 POINTS = ("crop", "image")
 PROTOCOLS = ("paper", "released")

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dextr.common.cli import columns
 from dextr.common.example_photos import Scene
 from dextr.metrics import iou
 from dextr.predictor import Predictor
-from dextr.weights.load import LoadedNetwork
+from dextr.weights.state_files import Description
 
 LARGEST_DIFFERENCE = 1e-3
 LEAST_IOU = 0.9
@@ -62,13 +63,13 @@ class Agreement:
 
 
 def answer(
-    network: Callable[[Tensor], Tensor], about: LoadedNetwork, scene: Scene, batch: int = 1
+    network: Callable[[Tensor], Tensor], about: Description, scene: Scene, batch: int = 1
 ) -> Answer:
     """Run all objects of a scene through a network, so many at a time.
 
     Args:
         network: Takes (N, 4, S, S), gives logits (N, 1, S, S).
-        about: Its crop, margin and threshold.
+        about: Crop, margin and threshold.
         scene: The image and the points.
         batch: How many at a time.
     """
@@ -105,13 +106,19 @@ def agreement_table(rows: Sequence[Agreement]) -> str:
     """Return the rows as text.
 
     >>> print(agreement_table([Agreement("coffee", 3, 2e-6, 0, 1.0)]))
-    photo      batch  largest logit difference  differing pixels     IoU
-    coffee         3                   2.0e-06                 0  100.00  ok
+    photo   batch  largest logit difference  differing pixels     IoU
+    coffee      3                   2.0e-06                 0  100.00  ok
     """
-    lines = ["photo      batch  largest logit difference  differing pixels     IoU"]
-    lines += [
-        f"{row.scene:<9} {row.batch:>6} {row.difference:>25.1e} {row.pixels:>17} "
-        f"{100 * row.iou:>7.2f}  {'ok' if row.good else 'FAILED'}"
+    header = ("photo", "batch", "largest logit difference", "differing pixels", "IoU", "")
+    cells = [
+        (
+            row.scene,
+            str(row.batch),
+            f"{row.difference:.1e}",
+            str(row.pixels),
+            f"{100 * row.iou:.2f}",
+            "ok" if row.good else "FAILED",
+        )
         for row in rows
     ]
-    return "\n".join(lines)
+    return columns([header, *cells])

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dextr.export.formats import import_onnx
-from dextr.weights.onnx_session import INPUT, import_onnxruntime
+from dextr.weights.exported import INPUT, import_onnx, import_onnxruntime
 
 
 class Calibration:

@@ -19,7 +19,8 @@ from dextr.evaluation.protocol import EvaluationSettings
 from dextr.evaluation.scoring import Objects, Outcome, collect, rows_of_process, segment
 from dextr.losses import class_balanced_bce, class_counts
 from dextr.metrics import ObjectScore
-from dextr.predictor import THRESHOLD, Predictor
+from dextr.predictor import Predictor
+from dextr.samples import THRESHOLD
 from dextr.training.checkpoint import TrainState
 from dextr.training.config import OptimConfig
 from dextr.training.corrections import add_corrections

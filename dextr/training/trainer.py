@@ -19,7 +19,8 @@ from dextr.evaluation.report import as_json, table, write_text
 from dextr.evaluation.scoring import Objects
 from dextr.groups import in_groups
 from dextr.metrics import ObjectScore, summarize
-from dextr.predictor import THRESHOLD, Predictor
+from dextr.predictor import Predictor
+from dextr.samples import THRESHOLD
 from dextr.training.checkpoint import TrainState, save_checkpoint
 from dextr.training.config import OptimConfig, RunConfig
 from dextr.training.interrupt import Stopped, StopRequest

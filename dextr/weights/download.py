@@ -1,19 +1,16 @@
-"""Getting what the registry lists: `python -m dextr download NAME`."""
+"""The file behind a name: found, or downloaded, checked and unpacked."""
 
 from __future__ import annotations
 
-import argparse
-import hashlib
-import json
 import tarfile
-from collections.abc import Sequence
 from pathlib import Path
 
 from filelock import FileLock
 
-from dextr.common.files import cache_dir, replacing
+from dextr.common.files import cache_dir, file_digest, file_sha256, read_json, write_json
 from dextr.weights import registry
 from dextr.weights.archives import extract_folder
+from dextr.weights.exported import refuse_torchscript
 from dextr.weights.registry import DATA, Published
 from dextr.weights.state_files import read_state
 from dextr.weights.transfer import discard, fetch
@@ -29,6 +26,7 @@ def find_file(name: str) -> Path:
         return _bundled()
     if name in registry.PUBLISHED and registry.PUBLISHED[name].kind != DATA:
         return obtain(registry.PUBLISHED[name])
+    refuse_torchscript(name)
     if not Path(name).is_file():
         names = [e.name for e in registry.PUBLISHED.values() if e.kind != DATA]
         offered = ", ".join([registry.BUNDLED, registry.UNTRAINED, *names])
@@ -99,14 +97,15 @@ def _download(entry: Published, target: Path, url: str) -> None:
 def _check(entry: Published, path: Path) -> None:
     """Hold a file to its published checksum, or else to the first one seen here."""
     expected = entry.checksum or _seen().get(entry.name, "")
-    found = _digest(path, expected.partition(":")[0] or "sha256")
+    algorithm = expected.partition(":")[0] or "sha256"
+    found = f"{algorithm}:{file_digest(path, algorithm)}"
     if found == expected:
         return
     _check_kind(entry, path)
     if not expected:
-        _remember(entry.name, found)
+        write_json(seen_path(), _seen() | {entry.name: found}, indent=2)
         return
-    forget = "" if entry.checksum else f" (to trust it, remove {entry.name!r} in {_seen_path()})"
+    forget = "" if entry.checksum else f" (to trust it, remove {entry.name!r} in {seen_path()})"
     raise ValueError(f"expected {expected}, got {found}{forget}")
 
 
@@ -120,87 +119,25 @@ def _check_kind(entry: Published, path: Path) -> None:
         raise ValueError(f"expected {entry.file}, got something that is no such archive")
 
 
-def _digest(path: Path, algorithm: str) -> str:
-    digest = hashlib.new(algorithm, usedforsecurity=False)
-    with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return f"{algorithm}:{digest.hexdigest()}"
-
-
 def _bundled() -> Path:
     path = registry.bundled_path()
     if not path.exists():
         raise ValueError(f"{path}: the bundled network is missing")
     expected = registry.BUNDLED_CHECKSUM
-    if expected and (found := _digest(path, "sha256")) != expected:
+    if expected and (found := f"sha256:{file_sha256(path)}") != expected:
         raise ValueError(f"{path}: expected {expected}, got {found}: restore the released file")
     return path
 
 
-def _seen_path() -> Path:
+def seen_path() -> Path:
+    """Return the file that keeps the checksums first seen here."""
     return cache_dir() / "checksums.json"
 
 
 def _seen() -> dict[str, str]:
-    try:
-        return json.loads(_seen_path().read_text())
-    except FileNotFoundError:
+    if not seen_path().exists():
         return {}
+    try:
+        return read_json(seen_path())
     except ValueError:
-        raise ValueError(f"{_seen_path()} is damaged: remove it") from None
-
-
-def _remember(name: str, checksum: str) -> None:
-    content = json.dumps(_seen() | {name: checksum}, indent=2)
-    with replacing(_seen_path()) as temporary:
-        temporary.write_text(content)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run `python -m dextr download`."""
-    args = _parser().parse_args(argv)
-    for entry in [registry.lookup(name) for name in args.names]:
-        if entry.kind == DATA:
-            folder = obtain_data(entry, args.root, args.mirror)
-            root = args.root or entry.default_root()
-            print(f"{entry.name}: complete in {folder}; use it with {entry.option}{root}")
-        else:
-            path = obtain(entry, args.root, args.mirror)
-            print(f"{entry.name}: complete in {path}, {_digest(path, 'sha256')}")
-            print(f"  use it with {entry.option}{path}")
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    names = "\n".join(f"  {e.name:<11} {e.purpose}, {e.size}" for e in registry.PUBLISHED.values())
-    parser = argparse.ArgumentParser(
-        prog="dextr download",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Download published weights and data sets: continued where it broke off, "
-        "checked, unpacked.",
-        epilog=f"""names:
-{names}
-
-Sizes are as their publishers say. Checksums are published for voc2012 and sbd only; of the rest
-the first one seen is kept in {_seen_path()} and held from then on.
-A file that cannot be downloaded may be put in its place by hand: run this command to check it.
-
-example:
-  python -m dextr download voc2012 sbd --root data""",
-    )
-    parser.add_argument("names", nargs="+", metavar="NAME", help="what to get, see below")
-    parser.add_argument(
-        "--root",
-        type=Path,
-        metavar="DIR",
-        help="where to put it (default: ./data for data sets, the cache folder "
-        f"{cache_dir() / 'weights'} for weights)",
-    )
-    parser.add_argument(
-        "--mirror",
-        metavar="URL",
-        help="a folder on another server that holds the files under their published names "
-        "(default: $DEXTR_MIRROR, or the publisher)",
-    )
-    return parser
+        raise ValueError(f"{seen_path()} is damaged: remove it") from None

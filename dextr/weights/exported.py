@@ -1,24 +1,16 @@
-"""Running exported networks (`python -m dextr export`): ONNX and TorchScript files.
+"""Running exported networks (`python -m dextr export`): ONNX files in ONNX Runtime.
 
-Nothing in such a file is executed but tensor arithmetic. ONNX is a graph without code. TorchScript
-is code: it is read before it is loaded, and refused if it calls anything a network of ours does
-not need. (`torch.export.load` unpickles whatever a file asks for, so `.pt2` is not offered.)
+An ONNX file is a graph without code: nothing in it is executed but tensor arithmetic. Both packages
+are imported only when they are needed.
 """
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import io
+import importlib
 import json
-import pickletools
-import warnings
-import zipfile
-import zlib
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -27,40 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dextr.weights.onnx_session import INPUT, OUTPUT, open_session, run_session
-from dextr.weights.state_files import Description
+from dextr.weights.state_files import METADATA_KEY, Description
 
 ONNX = ".onnx"
 TORCHSCRIPT = ".torchscript"
-SUFFIXES = (ONNX, TORCHSCRIPT)
-METADATA_KEY = "dextr"
-# All that the code of a traced network calls, whichever version of PyTorch wrote it down.
-OPERATORS = frozenset(
-    {
-        "annotate",
-        "int",
-        "ops.prim.NumToTensor",
-        "torch._convolution",
-        "torch.add",
-        "torch.add_",
-        "torch.batch_norm",
-        "torch.cat",
-        "torch.conv2d",
-        "torch.div",
-        "torch.flip",
-        "torch.matmul",
-        "torch.max_pool2d",
-        "torch.relu",
-        "torch.relu_",
-        "torch.size",
-        "torch.slice",
-        "torch.stack",
-        "torch.sum",
-        "torch.to",
-        "torch.upsample_bilinear2d",
-    }
-)
-LARGEST_CODE = 2**22
+INPUT, OUTPUT = "input", "logits"
 NOT_OURS = "not a DEXTR network: it was not written by `python -m dextr export`"
 
 
@@ -117,122 +80,91 @@ class ExportedNetwork:
         return torch.cat(parts)[: len(x)]
 
 
-@dataclass(frozen=True)
-class _Opened:
-    """What a runtime found in a file: how it runs, the description, and the input it takes."""
+def refuse_torchscript(path: str | PathLike[str]) -> None:
+    """Say what took the place of a kind of file that earlier versions had.
 
-    run: Callable[[Tensor], Tensor]
-    metadata: str | None
-    size: int | None = None
-    batch: int | None = None
+    Raises:
+        ValueError: It is such a file's name.
+    """
+    if Path(path).suffix == TORCHSCRIPT:
+        raise ValueError(
+            f"{path}: TorchScript files are no longer read or written: use ONNX (`python -m dextr "
+            f"export --output NAME{ONNX}`)"
+        )
 
 
 def read_exported(path: str | PathLike[str]) -> ExportedFile:
     """Read an exported file, ready to run on the CPU.
 
     Raises:
-        ValueError: The file is missing, damaged, none of ours, or holds code that is refused; or
-            what runs it is not installed. The message names the file.
+        ValueError: The file is missing, damaged or none of ours; or ONNX Runtime is not installed.
+            The message names the file.
     """
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path}: no such exported file")
     content = path.read_bytes()
     try:
-        opened = (_open_onnx if path.suffix == ONNX else _open_torchscript)(content)
-        about = _parse(opened.metadata)
+        session = _open_session(content)
+        takes, gives = session.get_inputs(), session.get_outputs()
+        if [value.name for value in (*takes, *gives)] != [INPUT, OUTPUT]:
+            raise ValueError(NOT_OURS)
+        about = _parse(session.get_modelmeta().custom_metadata_map.get(METADATA_KEY))
         description = Description.from_dict(about)
-        if opened.size not in (None, description.size):
-            raise ValueError(f"it takes crops of {opened.size}, but says {description.size}")
+        batch, _, height, _ = takes[0].shape
+        if height != description.size:
+            raise ValueError(f"it takes crops of {height}, but says {description.size}")
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+
+    def run(x: Tensor) -> Tensor:
+        (logits,) = session.run([OUTPUT], {INPUT: x.cpu().numpy()})
+        return torch.from_numpy(logits)
+
+    fixed = batch if isinstance(batch, int) else None
     digest = hashlib.sha256(content).hexdigest()
-    network = ExportedNetwork(opened.run, description.size, opened.batch, digest)
+    network = ExportedNetwork(run, description.size, fixed, digest)
     return ExportedFile(network, description, about["weights"])
 
 
-def _open_onnx(content: bytes) -> _Opened:
-    session = open_session(content)
-    takes, gives = session.get_inputs(), session.get_outputs()
-    if [value.name for value in (*takes, *gives)] != [INPUT, OUTPUT]:
-        raise ValueError(NOT_OURS)
-    metadata = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-    batch, _, height, _ = takes[0].shape
-    fixed = batch if isinstance(batch, int) else None
-    return _Opened(run_session(session), metadata, height, fixed)
-
-
-def _open_torchscript(content: bytes) -> _Opened:
-    check_torchscript(content)
-    extra: dict[str, Any] = {METADATA_KEY: ""}
-
-    @cache
-    def module_on(device: torch.device) -> Callable[[Tensor], Tensor]:
-        with warnings.catch_warnings():
-            # That TorchScript is not PyTorch's newest way is known.
-            warnings.simplefilter("ignore")
-            return torch.jit.load(io.BytesIO(content), device, extra)
-
-    try:
-        module: Any = module_on(torch.device("cpu"))
-        for value in module.code_with_constants[1].const_mapping.values():
-            # PyTorch reads a value without a place in memory, and crashes when it is used.
-            value.untyped_storage().data_ptr()
-    except RuntimeError as error:
-        raise ValueError(f"damaged, or no TorchScript file ({_first_line(error)})") from None
-    metadata = extra[METADATA_KEY]
-    text = metadata.decode("utf-8", "replace") if isinstance(metadata, bytes) else metadata
-
-    def run(x: Tensor) -> Tensor:
-        try:
-            return module_on(x.device)(x)
-        except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise ValueError(f"the exported network does not run ({reason})") from None
-
-    return _Opened(run, text)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
-
-
-def check_torchscript(content: bytes) -> None:
-    """Refuse a TorchScript file that calls more than the operators of a network.
-
-    Args:
-        content: The file.
+def import_onnx() -> Any:
+    """Return the module that writes ONNX files.
 
     Raises:
-        ValueError: It does, or is no such file.
+        ValueError: It is not installed.
     """
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            entries = archive.infolist()
-            code = [entry for entry in entries if entry.filename.endswith(".py")]
-            pickles = [entry for entry in entries if entry.filename.endswith("pkl")]
-            if sum(entry.file_size for entry in (*code, *pickles)) > LARGEST_CODE:
-                raise ValueError("refused: more code than a network here needs")
-            trees = [ast.parse(archive.read(entry)) for entry in code]
-            for entry in pickles:
-                _check_pickle(archive.read(entry))
-        nodes = [node for tree in trees for node in ast.walk(tree)]
-        calls = {ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)}
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, SyntaxError):
-        raise ValueError("damaged, or no TorchScript file") from None
-    except (RecursionError, MemoryError):
-        raise ValueError("refused: its code is nested deeper than a network's") from None
-    loops = {"a loop" for node in nodes if isinstance(node, ast.For | ast.While)}
-    if strange := sorted((calls - OPERATORS) | loops):
-        raise ValueError(f"refused: it has {', '.join(strange[:3])}, which no network here needs")
+    return _import("onnx", "writing ONNX files needs two packages: pip install onnx onnxruntime")
 
 
-def _check_pickle(content: bytes) -> None:
-    """Refuse what is no whole pickle, on which PyTorch may crash; nothing in it is run."""
+def import_onnxruntime() -> Any:
+    """Return the module that runs ONNX files.
+
+    Raises:
+        ValueError: It is not installed.
+    """
+    return _import("onnxruntime", "ONNX files need ONNX Runtime: pip install onnxruntime")
+
+
+def _import(name: str, needs: str) -> Any:
     try:
-        deque(pickletools.genops(content), maxlen=0)
-    except (ValueError, EOFError):
-        raise ValueError("damaged, or no TorchScript file") from None
+        return importlib.import_module(name)
+    except ImportError:
+        raise ValueError(f"{needs} (or 'dextr[onnx]')") from None
+
+
+def _open_session(content: bytes) -> Any:
+    """Open it from memory, so that it cannot have further files read."""
+    runtime = import_onnxruntime()
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 4
+    try:
+        return runtime.InferenceSession(
+            content, options, providers=["CPUExecutionProvider"], enable_fallback=False
+        )
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"damaged, or no ONNX file ({reason})") from None
 
 
 def _parse(metadata: str | None) -> dict[str, Any]:

@@ -1,11 +1,11 @@
-"""Networks with their values, by name or file; how a network starts; writing one to a file."""
+"""Networks with their values, by name or file; and writing one to a file."""
 
 from __future__ import annotations
 
 import hashlib
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -13,17 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dextr.common.files import file_sha256
+from dextr.devices import pick_device
 from dextr.geometry import RELAX, SIZE
-from dextr.predictor import THRESHOLD
+from dextr.predictor import Predictor
+from dextr.samples import THRESHOLD
 from dextr.weights import registry
 from dextr.weights.download import find_file
-from dextr.weights.exported import SUFFIXES as EXPORTED
-from dextr.weights.exported import ExportedNetwork, read_exported
-from dextr.weights.initialize import initialize
+from dextr.weights.exported import ONNX, ExportedNetwork, read_exported
 from dextr.weights.state_files import Description, StateFile, read_state, write_state
-from networks import DextrNet, NetworkConfig, load_strict
-
-__all__ = ["LoadedNetwork", "initialize", "load_network", "network_from", "save_network"]
+from networks import DextrNet, NetworkConfig, fold, for_inference, load_strict, pack
 
 UNTRAINED = Description(
     NetworkConfig("resnet18", stages=3, head_width=64, output_stride=16, skips=2),
@@ -36,21 +35,21 @@ UNTRAINED = Description(
 
 @dataclass(frozen=True)
 class LoadedNetwork:
-    """A network and what it needs around it; see `dextr.weights.state_files.Description`.
+    """A network and what it needs around it.
 
     Attributes:
         network: One of ours, or an exported file that runs like one.
+        about: Its crop, margin and threshold, and where its values come from.
         name: The registry's name, or the file.
         trained: Whether its masks mean anything.
+        file: Where its values were read; None if nowhere.
     """
 
     network: DextrNet | ExportedNetwork
-    size: int = SIZE
-    relax: int = RELAX
-    threshold: float = THRESHOLD
-    name: str = ""
+    about: Description
+    name: str
     trained: bool = True
-    origin: dict[str, Any] = field(default_factory=dict)
+    file: Path | None = None
 
     @property
     def layers(self) -> DextrNet:
@@ -71,6 +70,63 @@ class LoadedNetwork:
         for name, tensor in self.network.state_dict().items():
             digest.update(name.encode() + tensor.cpu().numpy().tobytes())
         return digest.hexdigest()
+
+    def file_hash(self) -> str | None:
+        """Return the SHA-256 of the file; None where there is none."""
+        return None if self.file is None else file_sha256(self.file)
+
+    def predictor(
+        self,
+        device: str | torch.device | None = None,
+        *,
+        size: int | None = None,
+        relax: int | None = None,
+        threshold: float | None = None,
+        batch_size: int = 4,
+        keep: bool = True,
+    ) -> Predictor:
+        """Return a predictor around the network.
+
+        On the CPU it runs a copy of the network, see `networks.for_inference` and `networks.pack`.
+
+        Args:
+            device: Such as `cpu` or `cuda`; None takes a CUDA GPU if there is one.
+            size: Side of the crop; None is what the weights say, also of the next two.
+            relax: Margin around the object's box in pixels of the image.
+            threshold: Probability above which a pixel is the object's.
+            batch_size: Objects that go through the network at once.
+            keep: Without it the network is used up, not copied, which saves its size in memory.
+
+        Raises:
+            ValueError: No such device, or a value is out of range.
+        """
+        network, chosen = self.network, pick_device(device)
+        if chosen.type == "cpu" and isinstance(network, DextrNet):
+            network = pack(for_inference(network) if keep else fold(network))
+        return Predictor(
+            network,
+            size=self.about.size if size is None else size,
+            relax=self.about.relax if relax is None else relax,
+            threshold=self.about.threshold if threshold is None else threshold,
+            device=chosen,
+            batch_size=batch_size,
+        )
+
+
+def load_predictor(
+    weights: str | PathLike[str] | None = None, device: str | torch.device | None = None
+) -> Predictor:
+    """Return a predictor ready to use; see `load_network` and `LoadedNetwork.predictor`.
+
+    Args:
+        weights: A name in the registry (`python -m dextr weights` lists them) or a file; None
+            is the network that comes with the project.
+        device: Such as `cpu` or `cuda`; None takes a CUDA GPU if there is one.
+
+    Raises:
+        ValueError: No such weights, or the file does not fit the network it names.
+    """
+    return load_network(weights).predictor(device, keep=False)
 
 
 def load_network(weights: str | PathLike[str] | None = None) -> LoadedNetwork:
@@ -145,25 +201,17 @@ def _halved(name: str, value: Tensor) -> Tensor:
 
 
 def _from_file(path: Path, name: str) -> LoadedNetwork:
-    if path.suffix in EXPORTED:
+    if path.suffix == ONNX:
         exported = read_exported(path)
         trained = exported.weights["trained"]
-        return _loaded(exported.network, exported.description, name, trained)
+        return LoadedNetwork(exported.network, exported.description, name, trained, path)
     found = read_state(path)
     try:
         about = found.description or _describe_published(found)
         network = network_from(about.network, found.state)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    return _loaded(network, about, name, trained=True)
-
-
-def _loaded(
-    network: DextrNet | ExportedNetwork, about: Description, name: str, trained: bool
-) -> LoadedNetwork:
-    return LoadedNetwork(
-        network, about.size, about.relax, about.threshold, name, trained, about.origin
-    )
+    return LoadedNetwork(network, about, name, file=path)
 
 
 def network_from(config: NetworkConfig, state: Mapping[str, Tensor]) -> DextrNet:
@@ -215,4 +263,4 @@ def _untrained() -> LoadedNetwork:
         elif isinstance(module, nn.BatchNorm2d):
             module.reset_parameters()
     network.conv1.weight.data.div_(255)
-    return _loaded(network.eval(), UNTRAINED, registry.UNTRAINED, trained=False)
+    return LoadedNetwork(network.eval(), UNTRAINED, registry.UNTRAINED, trained=False)

@@ -20,11 +20,40 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dextr.common.files import replacing
+from dextr.samples import check_threshold
 from networks import NetworkConfig
 
 FORMAT = 1
 METADATA_KEY = "dextr"
 SUFFIXES = (".safetensors", ".pth", ".pt", ".npz")
+# What files of earlier versions also say of a run's configuration: folders, names, the machine.
+PRIVATE = frozenset(
+    [
+        "voc_root",
+        "voc_split",
+        "sbd_root",
+        "coco_root",
+        "coco_annotations",
+        "folder",
+        "davis_root",
+        "shapes",
+        "val_fraction",
+        "limit",
+        "init",
+        "seed",
+        "device",
+        "workers",
+        "compile",
+        "channels_last",
+        "eval_every",
+        "eval_limit",
+        "snapshot_every",
+        "save_minutes",
+        "log_every",
+        "name",
+        "output_dir",
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -49,8 +78,7 @@ class Description:
         for name, value, least in (("size", self.size, 16), ("relax", self.relax, 0)):
             if type(value) is not int or value < least:
                 raise ValueError(f"{name} must be an integer from {least}, got {value!r}")
-        if type(self.threshold) not in (int, float) or not 0 <= self.threshold <= 1:
-            raise ValueError(f"threshold must lie in 0..1, got {self.threshold!r}")
+        check_threshold(self.threshold)
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Description:
@@ -70,7 +98,7 @@ class Description:
                 fields["size"],
                 fields["relax"],
                 fields["threshold"],
-                dict(fields.get("origin", {})),
+                _public(dict(fields.get("origin", {}))),
             )
         except KeyError as error:
             raise ValueError(f"its description lacks {error}") from None
@@ -87,6 +115,13 @@ class Description:
             "threshold": self.threshold,
             "origin": self.origin,
         }
+
+
+def _public(origin: dict[str, Any]) -> dict[str, Any]:
+    """Return what a file says of its origin without what is nobody else's business."""
+    if not isinstance(config := origin.get("config"), dict):
+        return origin
+    return {**origin, "config": {k: v for k, v in config.items() if k not in PRIVATE}}
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
+from dextr.common.files import read_json
+
 CHUNK_BYTES = 1 << 18
 TIMEOUT_SECONDS = 30.0
 TRIES = 5
@@ -126,7 +128,7 @@ def _note_path(part: Path) -> Path:
 def _resumable(url: str, part: Path) -> Note | None:
     """Return what is known of the file that `part` begins; None if it cannot be continued."""
     try:
-        note = Note(**json.loads(_note_path(part).read_text()))
+        note = Note(**read_json(_note_path(part)))
     except (OSError, ValueError, TypeError):
         return None
     known = note.url == url and note.validator and isinstance(note.length, int)
@@ -143,5 +145,6 @@ def _write_note(url: str, part: Path, response: HTTPResponse) -> Note:
         strong or response.headers["Last-Modified"],
         int(stated) if stated.isdecimal() else None,
     )
+    # Not by way of a second file, which kill -9 would leave: half a note only costs a new start.
     _note_path(part).write_text(json.dumps(note._asdict()))
     return note

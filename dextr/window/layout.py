@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from dextr.annotation.pictures import AnnotationFiles
-from dextr.common.files import unique_names
+from dextr.common.files import new_folder, unique_names
 from dextr.common.images import readable_suffixes
 from dextr.window.photos import Photos
 from dextr.window.session_file import SessionFile
@@ -76,8 +76,6 @@ def choose_layout(photos: Photos, output: Path) -> SessionLayout:
     if output.suffix.lower() in readable_suffixes():
         raise ValueError(f"{output}: expected a folder or a file name that ends in .png")
     layout = SessionLayout.in_folder(output)
-    if output.exists() and not output.is_dir():
-        raise ValueError(f"{output} is a file: --output is a folder or ends in .png")
     if layout.session.exists():
         folder = SessionFile.read(layout.session).folder
         if folder != photos.folder:
@@ -85,8 +83,8 @@ def choose_layout(photos: Photos, output: Path) -> SessionLayout:
                 f"{layout.session} is about the photos in {folder}, not in {photos.folder}: give "
                 'another --output (or, if they were moved, change "folder" in that file)'
             )
-    elif output.is_dir() and any(output.iterdir()):
-        raise ValueError(f"{output} holds other files: give --output a new or empty folder")
+    else:
+        new_folder(output)
     return layout
 
 

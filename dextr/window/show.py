@@ -11,7 +11,8 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from dextr.common.images import ImageLike
-from dextr.predictor import Predictor, load_predictor
+from dextr.predictor import Predictor
+from dextr.weights import load_predictor
 from dextr.window.click_window import ClickWindow
 from dextr.window.layout import choose_layout
 from dextr.window.photos import Photos

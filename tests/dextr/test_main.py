@@ -43,7 +43,7 @@ def test_weights_table(capsys, monkeypatch, tmp_path):
     (tmp_path / "weights" / "dextr_coco.pth").write_bytes(bytes(3_000_000))
     assert main(["weights"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    cells = {line.split()[0]: line for line in lines[2:8]}
+    cells = {line.split()[0]: line for line in lines[1:7]}
     assert list(cells) == ["bundled", "untrained", "pascal-sbd", "pascal", "coco", "deeplab"]
     assert cells["coco"].split()[1:5] == ["yes", "3", "MB", "MIT"]
     assert cells["pascal"].split()[1:6] == ["no", "about", "190", "MB", "MIT"]

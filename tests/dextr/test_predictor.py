@@ -5,18 +5,15 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 from support.made import random_mask
 from torch import nn
 
-from dextr import load_predictor
 from dextr.geometry import CropWindow
 from dextr.inputs import decode, encode
 from dextr.points import place_clicks, sample_extreme_points
-from dextr.predictor import Predictor, check_threshold
-from dextr.weights.load import load_network
+from dextr.predictor import Predictor
+from dextr.weights import load_network
 from networks import build_network
 
 CLICKS = [(10, 30), (70, 28), (40, 5), (38, 55)]
@@ -88,60 +85,6 @@ def test_many_objects_are_what_single_ones_are(batch_size):
 
 def test_no_objects_give_no_predictions(predictor):
     assert predictor.predict_many(image_of(), []) == []
-
-
-def random_objects(rng, hw, count):
-    return [rng.uniform(0, np.array(hw[::-1]) - 1, (4, 2)) for _ in range(count)]
-
-
-@given(counts=st.lists(st.integers(0, 4), max_size=5), batch_size=st.integers(1, 5))
-@settings(max_examples=30)
-def test_a_list_of_images_gives_what_each_gives(counts, batch_size):
-    rng = np.random.default_rng(sum(counts))
-    sizes = [(int(rng.integers(20, 60)), int(rng.integers(20, 60))) for _ in counts]
-    images = [image_of(hw, seed) for seed, hw in enumerate(sizes)]
-    points = [random_objects(rng, hw, n) for hw, n in zip(sizes, counts, strict=True)]
-    seen = []
-
-    def network(batch):
-        seen.append(len(batch))
-        return from_heatmap(batch)
-
-    predictor = Predictor(network, size=32, batch_size=batch_size)
-    found = list(predictor.predict_images(images, points, threshold=0.3))
-    assert [len(predictions) for predictions in found] == counts
-    full, rest = divmod(sum(counts), batch_size)
-    assert seen == [batch_size] * full + [rest] * (rest > 0)
-    for image, objects, predictions in zip(images, points, found, strict=True):
-        expected = predictor.predict_many(image, objects, threshold=0.3)
-        for one, other in zip(predictions, expected, strict=True):
-            np.testing.assert_array_equal(one.prob, other.prob)
-            assert (one.threshold, one.window) == (other.threshold, other.window)
-            np.testing.assert_array_equal(one.points, other.points)
-
-
-def test_a_list_of_images_is_read_as_it_is_used(tmp_path):
-    """The third file is not there yet when the first one's masks come out."""
-    paths = [tmp_path / f"{k}.png" for k in range(3)]
-    for path in paths[:2]:
-        Image.fromarray(image_of()).save(path)
-    found = Predictor(from_heatmap, size=32, batch_size=2).predict_images(paths, [[CLICKS]] * 3)
-    assert next(found)[0].mask.shape == (60, 80)
-    Image.fromarray(image_of((70, 90))).save(paths[2])
-    assert [predictions[0].mask.shape for predictions in found] == [(60, 80), (70, 90)]
-
-
-@pytest.mark.parametrize(
-    ("points", "message"),
-    [
-        ([[CLICKS]], "each of 2 images, got 1"),
-        ([[CLICKS], [CLICKS, CLICKS[:3]]], r"images\[1\]: expected at least 4 points"),
-        ([CLICKS, CLICKS], r"images\[0\]: expected points as \(N, 2\)"),
-    ],
-)
-def test_a_list_of_images_that_cannot_be_used(points, message):
-    with pytest.raises(ValueError, match=message):
-        list(Predictor(from_heatmap, size=32).predict_images([image_of()] * 2, points))
 
 
 def test_batches_hold_something():
@@ -243,28 +186,6 @@ def test_the_network_is_put_into_evaluation_mode():
     assert not network.training
 
 
-def test_load_predictor_by_name_takes_the_weights_own_settings():
-    predictor = load_predictor("untrained", device="cpu")
-    one, other = (load_predictor("untrained", "cpu").predict(image_of(), CLICKS) for _ in range(2))
-    np.testing.assert_array_equal(one.prob, other.prob)
-    assert one.window.size == predictor.size
-    assert one.threshold == predictor.threshold
-
-
-def test_loaded_weights_run_as_a_copy_that_is_faster():
-    loaded = load_network("untrained")
-    inputs = torch.rand(2, 4, 64, 64) * 255
-    expected = Predictor(loaded.network, size=64).logits(inputs.numpy())
-    predictor = Predictor.from_loaded(loaded, "cpu", size=64, threshold=0.0, batch_size=2)
-    assert (predictor.size, predictor.relax, predictor.threshold) == (64, loaded.relax, 0.0)
-    assert predictor.batch_size == 2
-    np.testing.assert_allclose(predictor.logits(inputs.numpy()), expected, rtol=0, atol=1e-4)
-    assert not any(isinstance(m, nn.BatchNorm2d) for m in predictor.network.modules())
-    assert any(isinstance(m, nn.BatchNorm2d) for m in loaded.network.modules())
-    used_up = Predictor.from_loaded(loaded, "cpu", size=64, keep=False)
-    np.testing.assert_array_equal(used_up.logits(inputs.numpy()), predictor.logits(inputs.numpy()))
-
-
 def test_a_network_given_as_such_is_followed_while_it_trains():
     network = build_network("resnet18", stages=1, head_width=4)
     predictor = Predictor(network, size=32)
@@ -278,6 +199,19 @@ def test_a_network_given_as_such_is_followed_while_it_trains():
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])
 def test_thresholds_out_of_range(threshold):
     with pytest.raises(ValueError, match=r"0\.\.1"):
-        check_threshold(threshold)
-    with pytest.raises(ValueError, match=r"0\.\.1"):
         Predictor(everywhere(0.0), threshold=threshold)
+    with pytest.raises(ValueError, match=r"0\.\.1"):
+        Predictor(everywhere(0.0), size=32).predict(image_of(), CLICKS, threshold)
+
+
+@pytest.mark.parametrize(
+    ("network", "named", "expected"),
+    [
+        (lambda x: x, None, "cpu"),
+        (nn.Identity(), None, "cpu"),
+        (nn.Linear(1, 1, device="meta"), None, "meta"),
+        (nn.Linear(1, 1), "meta", "meta"),
+    ],
+)
+def test_a_network_runs_where_it_is_unless_a_device_is_named(network, named, expected):
+    assert Predictor(network, device=named).device == torch.device(expected)

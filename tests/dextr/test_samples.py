@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dextr.geometry import CropWindow
-from dextr.samples import Instance, Prediction
+from dextr.samples import Instance, Prediction, check_threshold
 
 FIELDS = {
     "image": np.zeros((4, 5, 3), np.uint8),
@@ -44,3 +44,16 @@ def test_the_mask_exceeds_the_threshold(threshold, count):
     window = CropWindow.around(np.ones((2, 2), bool), (2, 2))
     prob = np.array([[0, 0.5], [0.25, 0.9]], np.float32)
     assert Prediction(prob, threshold, np.zeros((4, 2)), window).mask.sum() == count
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan"), True, "0.5", None])
+def test_what_is_no_threshold(threshold):
+    with pytest.raises(ValueError, match=r"expected a threshold in 0\.\.1, got"):
+        check_threshold(threshold)
+
+
+@pytest.mark.parametrize("threshold", [0, 1, 0.8, np.float32(0.5)])
+def test_thresholds(threshold):
+    found = check_threshold(threshold)
+    assert type(found) is float
+    assert found == threshold

@@ -32,9 +32,8 @@ def test_from_images_and_points_to_masks(tmp_path: Path) -> None:
     again = predictor.predict_many(Image.fromarray(image), [np.array(POINTS)], threshold=0.5)
     assert_type(again, list[Prediction])
     images: list[ImageLike] = [image, tmp_path / "photo.png", str(tmp_path / "photo.png")]
-    for predictions in predictor.predict_images(images, [[POINTS]] * 3):
-        assert_type(predictions, list[Prediction])
-        assert iou(predictions[0].mask, again[0].mask) == 1
+    for one in images:
+        assert iou(predictor.predict(one, POINTS, 0.5).mask, again[0].mask) == 1
     polygons = mask_to_polygons(prediction.mask)
     assert_type(polygons, list[list[float]])
     assert_type(polygons_to_mask(polygons, (60, 80)), NDArray[np.bool_])

@@ -52,8 +52,8 @@ def load(rng: random.Random, folder: Path) -> None:
         loaded = load_network(path)
         for value in loaded.network.state_dict().values():
             assert value.isfinite().all()
-        assert loaded.size >= 16
-        assert 0 <= loaded.threshold <= 1
+        assert loaded.about.size >= 16
+        assert 0 <= loaded.about.threshold <= 1
     finally:
         assert not (folder / CANARY).exists(), "code in the file was executed"
 

@@ -2,7 +2,8 @@
 
 import torch
 
-from dextr.weights.load import LoadedNetwork
+from dextr.weights import LoadedNetwork
+from dextr.weights.state_files import Description
 from networks import build_network
 
 SIZE = 64
@@ -36,7 +37,8 @@ def small_network(backbone="resnet18", **options):
 
 def small_loaded(**options):
     network = small_network(**options)
-    return LoadedNetwork(network, SIZE, 20, 0.5, "untrained", True, {"note": "made"})
+    about = Description(network.config, SIZE, 20, 0.5, {"note": "made"})
+    return LoadedNetwork(network, about, "untrained")
 
 
 def inputs(count, seed=0):

@@ -6,25 +6,7 @@ import torch
 from safetensors import safe_open
 
 from dextr.__main__ import main
-from dextr.commands.pack import public_origin
 from dextr.weights.load import load_network, save_network
-
-
-@pytest.mark.parametrize(
-    ("origin", "note", "expected"),
-    [
-        ({}, "", {}),
-        ({}, "why", {"note": "why"}),
-        (
-            {"config": {"voc_root": "/a", "init": "/b", "seed": 1, "lr": 2}},
-            "",
-            {"config": {"lr": 2}},
-        ),
-        ({"config": "free text"}, "", {"config": "free text"}),
-    ],
-)
-def test_public_origin(origin, note, expected):
-    assert public_origin(origin, note) == expected
 
 
 def test_pack_keeps_the_network_and_drops_paths(tmp_path, capsys):
@@ -39,7 +21,7 @@ def test_pack_keeps_the_network_and_drops_paths(tmp_path, capsys):
         about = json.loads(file.metadata()["dextr"])
     assert about["origin"] == {"steps": 7, "config": {"lr": 0.5}, "note": "made"}
     again = load_network(packed)
-    assert (again.size, again.relax, again.threshold) == (256, 50, 0.6)
+    assert (again.about.size, again.about.relax, again.about.threshold) == (256, 50, 0.6)
     for name, value in again.network.state_dict().items():
         torch.testing.assert_close(value, loaded.network.state_dict()[name], rtol=1e-3, atol=1e-7)
 
@@ -55,7 +37,7 @@ def test_a_bad_threshold_writes_nothing(tmp_path, capsys):
 def test_another_margin_can_be_said(tmp_path, flags, relax):
     packed = tmp_path / "packed.safetensors"
     assert main(["pack", "untrained", str(packed), *flags]) == 0
-    assert load_network(packed).relax == relax
+    assert load_network(packed).about.relax == relax
 
 
 @pytest.mark.parametrize(("flags", "mirror"), [([], False), (["--mirror"], True)])

@@ -5,9 +5,9 @@ from support.exported import small_loaded
 
 from dextr.common.example_photos import OBJECTS, Scene, example_scene, made_scene
 from dextr.export.agreement import Agreement, Answer, agreement_table, answer, compare
+from dextr.geometry import CropWindow
 from dextr.inputs import decode, encode
 from dextr.points import check_points, place_clicks
-from dextr.predictor import CropWindow
 
 EMPTY = np.zeros((4, 5), bool)
 LEFT = EMPTY.copy()
@@ -53,16 +53,16 @@ def test_table_says_what_failed():
 def test_answer_is_the_networks():
     """The same, step by step."""
     loaded, scene = small_loaded(), made_scene(3)
-    got = answer(loaded.network, loaded, scene, batch=2)
+    got = answer(loaded.network, loaded.about, scene, batch=2)
     for k, points in enumerate(scene.objects):
         clicks = check_points(points, (300, 400))
-        window = CropWindow.around(clicks, (300, 400), loaded.relax, loaded.size)
+        window = CropWindow.around(clicks, (300, 400), loaded.about.relax, loaded.about.size)
         encoded = encode(scene.image, window, place_clicks(clicks, window))
         np.testing.assert_array_equal(got.inputs[k], encoded)
         with torch.no_grad():
             logits = loaded.network(torch.from_numpy(encoded)[None])[0, 0].numpy()
         np.testing.assert_allclose(got.logits[k], logits, atol=1e-4)
-        mask = decode(got.logits[k], window) > loaded.threshold
+        mask = decode(got.logits[k], window) > loaded.about.threshold
         np.testing.assert_array_equal(got.masks[k], mask)
     assert len(got.masks) == len(got.logits) == 3
 

@@ -136,7 +136,7 @@ def test_a_checkpoint_serves_as_weights_with_the_average(tmp_path):
     state = tiny_state(config)
     step(state, config, 1)
     loaded = load_network(save_checkpoint(tmp_path, about(state)))
-    assert (loaded.size, loaded.relax, loaded.threshold) == (64, 9, 0.7)
+    assert (loaded.about.size, loaded.about.relax, loaded.about.threshold) == (64, 9, 0.7)
     expected = state.result.layer5.final.weight.float()
     assert torch.equal(loaded.network.layer5.final.weight.float(), expected)
     assert not torch.equal(expected, state.network.layer5.final.weight.float())

@@ -1,26 +1,21 @@
 """What the registry lists is downloaded whole, checked, unpacked, or refused in one line."""
 
 import hashlib
-import io
 import json
-import os
 import subprocess
 import sys
-import tarfile
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from support.file_server import Served, serve
+from support.published import FILE, SBD_FILES, archive_bytes, names_in, sbd_like, weights_bytes
 
 from dextr.weights import registry, transfer
-from dextr.weights.download import find_file, main, obtain, obtain_data
+from dextr.weights.download import find_file, obtain, obtain_data
 from dextr.weights.registry import PUBLISHED
 
 ROOT = Path(__file__).parents[3]
-FILE = "dextr_pascal.pth"
 HTML = b"<!DOCTYPE html><html><body>moved</body></html>" * 50
 
 
@@ -39,35 +34,6 @@ def here(tmp_path):
     """A folder for downloads."""
     (tmp_path / "here").mkdir()
     return tmp_path / "here"
-
-
-def weights_bytes(value=0.0):
-    file = io.BytesIO()
-    torch.save({"layer5.stages.a": torch.full((50_000,), value)}, file)
-    return file.getvalue()
-
-
-def archive_bytes(folder, names):
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w:gz") as tar:
-        for name in names:
-            content = os.urandom(20_000)
-            info = tarfile.TarInfo(f"{folder}/{name}")
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    return file.getvalue()
-
-
-def sbd_like(content):
-    """The entry of a data set whose published checksum is that of the content."""
-    return replace(PUBLISHED["sbd"], checksum=f"md5:{hashlib.md5(content).hexdigest()}")
-
-
-SBD_FILES = ("dataset/img/a.jpg", "dataset/inst/a.mat", "dataset/train.txt", "dataset/val.txt")
-
-
-def names_in(folder):
-    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
 
 # Weights
@@ -240,46 +206,3 @@ def test_wrong_archive_is_refused_and_removed(here, content):
     ):
         obtain_data(PUBLISHED["sbd"], here, url)
     assert names_in(here) == []
-
-
-# The command
-
-
-def test_command_downloads_several(here, capsys):
-    files = {FILE: Served(weights_bytes()), "dextr_coco.pth": Served(weights_bytes(1))}
-    with serve(files) as url:
-        assert main(["pascal", "coco", "--root", str(here), "--mirror", url]) == 0
-    assert names_in(here) == ["dextr_coco.pth", FILE]
-    out = capsys.readouterr().out
-    digest = hashlib.sha256(weights_bytes()).hexdigest()
-    assert f"pascal: complete in {here / FILE}, sha256:{digest}" in out
-    assert f"use it with --weights {here / 'dextr_coco.pth'}" in out
-
-
-def test_command_takes_data_sets(here, capsys, monkeypatch):
-    content = archive_bytes("benchmark_RELEASE", SBD_FILES)
-    monkeypatch.setitem(PUBLISHED, "sbd", sbd_like(content))
-    monkeypatch.chdir(here)
-    with serve({"benchmark.tgz": Served(content)}) as url:
-        assert main(["sbd", "--mirror", url]) == 0
-    assert (here / "data" / "benchmark_RELEASE" / "dataset" / "val.txt").exists()
-    assert capsys.readouterr().out == (
-        "sbd: complete in data/benchmark_RELEASE; use it with --sbd-root data\n"
-    )
-
-
-def test_command_refuses_an_unknown_name_before_any_download(here):
-    file = Served(weights_bytes())
-    with serve({FILE: file}) as url, pytest.raises(ValueError, match="nothing is called 'foo'"):
-        main(["pascal", "foo", "--root", str(here), "--mirror", url])
-    assert file.asked == []
-
-
-def test_command_without_names_and_help(capsys):
-    with pytest.raises(SystemExit) as caught:
-        main([])
-    assert caught.value.code == 2
-    with pytest.raises(SystemExit):
-        main(["--help"])
-    out = capsys.readouterr().out
-    assert all(f"  {name} " in out for name in PUBLISHED)

@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
-from dextr.predictor import load_predictor
+from dextr.predictor import Predictor
 from dextr.weights import registry
-from dextr.weights.load import load_network, network_from, save_network
+from dextr.weights.load import load_network, load_predictor, network_from, save_network
 from dextr.weights.state_files import FORMAT
 from networks import NetworkConfig, build_network
 
+IMAGE = np.random.default_rng(0).integers(0, 256, (60, 80, 3)).astype(np.uint8)
+CLICKS = [(10, 30), (70, 28), (40, 5), (38, 55)]
 ABOUT = {"size": 64, "relax": 10, "threshold": 0.7, "origin": {"from": "a test"}}
 
 
@@ -73,8 +76,8 @@ def test_saved_network_comes_back(tmp_path, options):
     loaded = load_network(tmp_path / "x.safetensors")
     assert_same_state(loaded.network, network)
     assert loaded.network.config == network.config
-    assert (loaded.size, loaded.relax, loaded.threshold) == (64, 10, 0.7)
-    assert loaded.origin == ABOUT["origin"]
+    assert (loaded.about.size, loaded.about.relax, loaded.about.threshold) == (64, 10, 0.7)
+    assert loaded.about.origin == ABOUT["origin"]
     assert loaded.name == str(tmp_path / "x.safetensors")
     assert loaded.trained
     assert not loaded.network.training
@@ -127,7 +130,7 @@ def test_half_precision_refuses_what_it_cannot_hold(tmp_path):
     [
         ("x.pth", {}, r"ends in \.safetensors, got .*x\.pth"),
         ("x.safetensors", {"size": 0}, "size must be"),
-        ("x.safetensors", {"threshold": 2}, "threshold must lie"),
+        ("x.safetensors", {"threshold": 2}, r"threshold in 0\.\.1"),
     ],
 )
 def test_nothing_wrong_is_written(tmp_path, name, changes, message):
@@ -157,7 +160,7 @@ def test_training_checkpoint(tmp_path, averaged):
     torch.save(content, tmp_path / "x.pth")
     loaded = load_network(tmp_path / "x.pth")
     assert_same_state(loaded.network, average if averaged else now)
-    assert (loaded.size, loaded.relax, loaded.threshold) == (64, 10, 0.7)
+    assert (loaded.about.size, loaded.about.relax, loaded.about.threshold) == (64, 10, 0.7)
 
 
 def test_wrong_file_fails_with_the_offending_keys(tmp_path):
@@ -191,7 +194,7 @@ def test_published_file_describes_itself_by_its_keys(tmp_path, head):
     published_file(tmp_path / "x.pth", {"head": head})
     loaded = load_network(tmp_path / "x.pth")
     assert loaded.network.config == NetworkConfig("resnet101", head)
-    assert (loaded.size, loaded.relax, loaded.threshold) == (512, 50, 0.8)
+    assert (loaded.about.size, loaded.about.relax, loaded.about.threshold) == (512, 50, 0.8)
     state = loaded.network.state_dict()
     assert (state.pop("conv1.weight") == 2).all()
     assert all((value == 0).all() for value in state.values())
@@ -233,7 +236,7 @@ def test_untrained_is_the_same_every_time_and_leaves_the_random_state():
     assert torch.equal(torch.get_rng_state(), before)
     assert_same_state(first.network, second.network)
     assert not first.trained
-    assert first.size == 256
+    assert first.about.size == 256
     assert first.network.config == NetworkConfig(
         "resnet18", stages=3, head_width=64, output_stride=16, skips=2
     )
@@ -284,3 +287,28 @@ def test_bundled_file_is_held_to_its_checksum(monkeypatch):
 def test_no_such_weights(name, message):
     with pytest.raises(ValueError, match=message):
         load_network(name)
+
+
+# Predictors
+
+
+def test_load_predictor_by_name_takes_the_weights_own_settings():
+    predictor = load_predictor("untrained", device="cpu")
+    one, other = (load_predictor("untrained", "cpu").predict(IMAGE, CLICKS) for _ in range(2))
+    np.testing.assert_array_equal(one.prob, other.prob)
+    assert one.window.size == predictor.size
+    assert one.threshold == predictor.threshold
+
+
+def test_loaded_weights_run_as_a_copy_that_is_faster():
+    loaded = load_network("untrained")
+    inputs = torch.rand(2, 4, 64, 64) * 255
+    expected = Predictor(loaded.network, size=64).logits(inputs.numpy())
+    predictor = loaded.predictor("cpu", size=64, threshold=0.0, batch_size=2)
+    assert (predictor.size, predictor.relax, predictor.threshold) == (64, loaded.about.relax, 0.0)
+    assert predictor.batch_size == 2
+    np.testing.assert_allclose(predictor.logits(inputs.numpy()), expected, rtol=0, atol=1e-4)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in predictor.network.modules())
+    assert any(isinstance(m, nn.BatchNorm2d) for m in loaded.network.modules())
+    used_up = loaded.predictor("cpu", size=64, keep=False)
+    np.testing.assert_array_equal(used_up.logits(inputs.numpy()), predictor.logits(inputs.numpy()))

@@ -127,8 +127,8 @@ def test_refusal_names_the_object_and_gives_no_dangerous_advice(tmp_path):
         (checkpoint(format=2), "expected format 1, got 2: is the file from a newer version"),
         (checkpoint(size=None), "size must be an integer from 16, got None"),
         (checkpoint(relax=-1), "relax must be an integer from 0, got -1"),
-        (checkpoint(threshold=1.5), r"threshold must lie in 0\.\.1, got 1\.5"),
-        (checkpoint(threshold=float("nan")), r"threshold must lie in 0\.\.1, got nan"),
+        (checkpoint(threshold=1.5), r"expected a threshold in 0\.\.1, got 1\.5"),
+        (checkpoint(threshold=float("nan")), r"expected a threshold in 0\.\.1, got nan"),
         (checkpoint(network={"backbone": "vgg"}), "backbone must be one of .* got 'vgg'"),
         (checkpoint(network={"depth": 3}), "description is not understood .*depth"),
         (checkpoint(network=None), "description is not understood"),
@@ -214,3 +214,19 @@ def test_damaged_files_end_in_one_error(tmp_path_factory, data, suffix):
         message = str(error)
     assert message.startswith(str(path))
     assert all(isinstance(value, torch.Tensor) for value in state.values())
+
+
+@pytest.mark.parametrize(
+    ("origin", "expected"),
+    [
+        ({}, {}),
+        (
+            {"config": {"voc_root": "/a", "init": "/b", "seed": 1, "lr": 2}, "steps": 3},
+            {"config": {"lr": 2}, "steps": 3},
+        ),
+        ({"config": "free text"}, {"config": "free text"}),
+    ],
+)
+def test_what_earlier_versions_said_of_folders_and_machine_is_left_out(origin, expected):
+    fields = {"format": 1, "network": {}, "size": 64, "relax": 9, "threshold": 0.7}
+    assert Description.from_dict({**fields, "origin": origin}).origin == expected

@@ -1,0 +1,82 @@
+"""Networks for other runtimes: `python -m dextr export`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from dextr.common.cli import UNTRAINED, add_network_options, positive
+from dextr.export.agreement import agreement_table
+from dextr.export.onnx_file import ParityError, export
+from dextr.weights import load_network
+from dextr.weights.exported import ONNX, refuse_torchscript
+
+EPILOG = """The file is ONNX, opset 18; run it with ONNX Runtime, OpenVINO, TensorRT ...
+It takes `input` (N, 4, S, S), float32 in 0..255, and gives `logits` (N, 1, S, S); crop size, margin
+and threshold stand in it (metadata_props, key `dextr`, JSON).
+demo.py, eval.py, `dextr annotate` and dextr.load_predictor run it as they run weights: in ONNX
+Runtime, on the CPU.
+
+The check reads the file back and compares it with the network, on photos that come with
+scikit-image and on noise: logits within 1e-3 and equal masks. With --int8, whose ranges of values
+are measured on such photos too, only photos count: the mean IoU of each one's masks must be at
+least 90 %. If it fails, the exit code is 1 and no file is written.
+
+examples:
+  python -m dextr export --output dextr.onnx
+  python -m dextr export --weights pascal-sbd --batch 1 --output dextr101.onnx
+  python -m dextr export --int8 --output dextr-int8.onnx
+  python eval.py --dataset folder --root photos --weights dextr-int8.onnx
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `python -m dextr export`."""
+    args = _parse(argv)
+    loaded = load_network(args.weights)
+    if not loaded.trained:
+        print(UNTRAINED, file=sys.stderr)
+    try:
+        rows = export(loaded, args.output, args.batch, args.int8, args.check)
+    except ParityError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if rows:
+        print(agreement_table(rows))
+    print(f"{args.output}: {args.output.stat().st_size / 2**20:.1f} MiB")
+    return 0
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="dextr export",
+        description="Write a network to a file that other runtimes run, and check that it answers "
+        "as the network does.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_network_options(parser, "--weights")
+    parser.add_argument(
+        "--output", metavar="FILE", type=Path, required=True, help=f"the {ONNX} file to write"
+    )
+    parser.add_argument(
+        "--batch", metavar="N", type=positive, help="the only batch the file takes (default: any)"
+    )
+    parser.add_argument(
+        "--int8",
+        action="store_true",
+        help="weights and values in 8 bits, faster and less exact",
+    )
+    parser.add_argument(
+        "--check",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="compare the file with the network (default: yes)",
+    )
+    args = parser.parse_args(argv)
+    refuse_torchscript(args.output)
+    if args.output.suffix != ONNX:
+        raise ValueError(f"{args.output}: expected a name that ends in {ONNX}")
+    return args

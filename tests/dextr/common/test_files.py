@@ -1,0 +1,102 @@
+import hashlib
+import json
+from pathlib import Path
+
+import platformdirs
+import pytest
+
+from dextr.common.files import (
+    cache_dir,
+    file_digest,
+    file_sha256,
+    new_folder,
+    read_json,
+    replacing,
+    write_json,
+)
+
+
+def _fail_half_way(path):
+    with replacing(path) as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "new" / "a.txt"
+    with replacing(path) as temporary:
+        temporary.write_text("one")
+        assert not path.exists()
+    with pytest.raises(KeyboardInterrupt):
+        _fail_half_way(path)
+    assert path.read_text() == "one"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("value", [{"a": [1, None, "\u00e9"]}, [], 0.1])
+def test_json_comes_back(tmp_path, value):
+    for indent in (None, 2):
+        write_json(tmp_path / "a.json", value, indent)
+        assert read_json(tmp_path / "a.json") == value
+    assert (tmp_path / "a.json").read_text() == json.dumps(value, indent=2) + "\n"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
+def test_what_is_not_json_is_named(tmp_path, content):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.json: not readable as JSON \(") as caught:
+        read_json(tmp_path / "a.json")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match=r"b\.json: no such list$"):
+        read_json(tmp_path / "b.json", "list")
+
+
+def test_hashes_are_of_the_whole_file(tmp_path):
+    content = bytes(range(256)) * 5000
+    (tmp_path / "a").write_bytes(content)
+    assert file_sha256(tmp_path / "a") == hashlib.sha256(content).hexdigest()
+    assert file_digest(tmp_path / "a", "md5") == hashlib.md5(content).hexdigest()
+
+
+def test_folders_of_others_are_not_written_into(tmp_path):
+    folder = tmp_path / "out"
+    assert new_folder(folder) == folder
+    assert not folder.exists()
+    folder.mkdir()
+    assert new_folder(folder, "ours.json") == folder
+    (folder / "photo.jpg").touch()
+    message = r"out holds other files: give --output a new or empty folder"
+    for ours in ("", "ours.json"):
+        with pytest.raises(ValueError, match=message):
+            new_folder(folder, ours)
+    (folder / "ours.json").touch()
+    assert new_folder(folder, "ours.json") == folder
+    with pytest.raises(ValueError, match=r"photo\.jpg is a file: --output is a folder"):
+        new_folder(folder / "photo.jpg")
+
+
+@pytest.mark.parametrize("earlier", [True, False])
+@pytest.mark.parametrize("place", ["Library", ".cache"], ids=["macOS", "Linux"])
+def test_cache_is_the_systems_unless_an_earlier_one_lies_there(
+    tmp_path, monkeypatch, earlier, place
+):
+    monkeypatch.delenv("DEXTR_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.setattr(
+        platformdirs, "user_cache_path", lambda name, author: tmp_path / place / name
+    )
+    if earlier:
+        (tmp_path / ".cache" / "dextr").mkdir(parents=True)
+    assert cache_dir() == tmp_path / (".cache" if earlier else place) / "dextr"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    (tmp_path / "xdg" / "dextr").mkdir(parents=True)
+    assert cache_dir() == tmp_path / "xdg" / "dextr"
+    monkeypatch.setenv("DEXTR_CACHE", str(tmp_path / "own"))
+    assert cache_dir() == tmp_path / "own"
+
+
+def test_cache_of_this_system(monkeypatch, tmp_path):
+    monkeypatch.delenv("DEXTR_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_dir() == platformdirs.user_cache_path("dextr", appauthor=False)
