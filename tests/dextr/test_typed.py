@@ -12,7 +12,14 @@ import dataloaders
 import dextr
 import networks
 from dextr import CropWindow, Prediction, Predictor, iou, load_predictor
-from dextr.annotation.polygons import mask_to_polygons, polygons_to_mask
+from dextr.annotation import (
+    AnnotatedImage,
+    AnnotatedObject,
+    ObjectPoints,
+    annotate,
+    mask_to_polygons,
+    polygons_to_mask,
+)
 from dextr.common.images import ImageLike
 
 POINTS = [(10, 30), (70, 28), (40, 5), (38, 55)]
@@ -37,6 +44,17 @@ def test_from_images_and_points_to_masks(tmp_path: Path) -> None:
     polygons = mask_to_polygons(prediction.mask)
     assert_type(polygons, list[list[float]])
     assert_type(polygons_to_mask(polygons, (60, 80)), NDArray[np.bool_])
+
+
+def test_from_many_images_to_records(tmp_path: Path) -> None:
+    image = np.zeros((60, 80, 3), np.uint8)
+    objects = [ObjectPoints(1, "a", np.array(POINTS)), ObjectPoints(2, "b", np.array(POINTS))]
+    predictor = load_predictor("untrained", device="cpu")
+    found = list(annotate({"a": image, "b": image}, objects, predictor, tmp_path, "untrained"))
+    assert_type(found, list[AnnotatedImage])
+    assert_type(found[0].objects, list[AnnotatedObject])
+    assert [len(one.objects) + len(one.problems) for one in found] == [1, 1]
+    assert len(next(annotate(tmp_path, objects, predictor)).problems) == 1
 
 
 @pytest.mark.parametrize("package", [dextr, dataloaders, networks], ids=lambda p: p.__name__)
