@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import warnings
 from collections.abc import Iterable
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -42,10 +43,16 @@ class VocWriter(Writer):
         split: Name of the list.
     """
 
-    def __init__(self, root: Path, images: Path, points: PointsFile, split: str = "train") -> None:
-        self.root = root
-        self.images = images
-        self.list = root / "ImageSets" / "Segmentation" / f"{split}.txt"
+    def __init__(
+        self,
+        root: str | PathLike[str],
+        images: str | PathLike[str],
+        points: PointsFile,
+        split: str = "train",
+    ) -> None:
+        self.root = Path(root)
+        self.images = Path(images)
+        self.list = self.root / "ImageSets" / "Segmentation" / f"{split}.txt"
         self.names = unique_names(points.image_ids)
         self.others = sorted({entry.label for entry in points.objects} - set(VOC_CATEGORIES))
 
@@ -85,9 +92,11 @@ class FolderWriter(Writer):
         points: What names the images.
     """
 
-    def __init__(self, root: Path, images: Path, points: PointsFile) -> None:
-        self.root = root
-        self.images = images
+    def __init__(
+        self, root: str | PathLike[str], images: str | PathLike[str], points: PointsFile
+    ) -> None:
+        self.root = Path(root)
+        self.images = Path(images)
         self.names = unique_names(points.image_ids)
 
     def image(self, image: AnnotatedImage) -> Written:
