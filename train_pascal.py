@@ -36,7 +36,7 @@ from dextr.training.run_folder import RunPlace, find_place
 from dextr.training.trainer import Trainer
 from dextr.weights.load import initialize
 from networks import DextrNet
-from networks.init import init_random
+from networks.dextr_net import init_random
 
 GROUPS = {
     "sources": SourceConfig,

@@ -27,15 +27,15 @@ from dataloaders.training_set import BatchPlan, TrainingSet
 from dataloaders.transforms import TrainTransform, TransformConfig
 from dextr.batch import on_device
 from dextr.common import cli
-from dextr.common.processes import synchronize_batch_norm
-from dextr.devices import pick_device
+from dextr.common.processes import pick_device
 from dextr.evaluation.protocol import EvaluationSettings
 from dextr.evaluation.scoring import evaluate
 from dextr.metrics import iou
 from dextr.points import sample_extreme_points
 from dextr.predictor import Predictor, load_predictor
 from networks import DextrNet, NetworkConfig
-from networks.init import init_random
+from networks.dextr_net import init_random
+from networks.sync_norm import synchronize_batch_norm
 
 CPU = torch.device("cpu")
 SMALL = NetworkConfig("resnet18", head_width=16, stages=2)

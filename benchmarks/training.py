@@ -44,7 +44,7 @@ from dataloaders.training_set import BatchPlan, TrainingSet
 from dataloaders.transforms import TrainTransform, TransformConfig
 from dextr.batch import Batch, on_device
 from dextr.common import cli
-from dextr.devices import pick_device
+from dextr.common.processes import pick_device
 from networks import NetworkConfig
 
 PAPER_BATCH = 5

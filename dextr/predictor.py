@@ -13,10 +13,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from dextr.batch import in_groups
 from dextr.common.images import ImageLike, as_rgb
-from dextr.devices import device_of, pick_device
+from dextr.common.processes import pick_device
 from dextr.geometry import RELAX, SIZE, CropWindow
-from dextr.groups import in_groups
 from dextr.inputs import decode, encode
 from dextr.points import check_points, place_clicks
 from dextr.samples import Prediction
@@ -75,7 +75,7 @@ class Predictor:
         self.size = size
         self.relax = relax
         self.threshold = check_threshold(threshold)
-        self.device = device_of(network, device)
+        self.device = _device_of(network, device)
         self.batch_size = batch_size
 
     @classmethod
@@ -258,3 +258,14 @@ def check_threshold(threshold: float) -> float:
     if not 0 <= threshold <= 1:
         raise ValueError(f"expected a threshold in 0..1, got {threshold}")
     return float(threshold)
+
+
+def _device_of(
+    network: Callable[[Tensor], Tensor], device: str | torch.device | None
+) -> torch.device:
+    """Return the device named, or the one that a network's values are on, or the CPU."""
+    if device is not None:
+        return torch.device(device)
+    parameters = network.parameters() if isinstance(network, nn.Module) else iter(())
+    first = next(parameters, None)
+    return torch.device("cpu") if first is None else first.device

@@ -42,13 +42,9 @@ FREE = ("dextr/__init__.py", "dextr/__main__.py")
 
 # Breaches of today; whoever mends one deletes its line.
 KNOWN_BREACHES = {
-    ("dataloaders/loader.py", "dextr/training/interrupt.py"),  # leave_signals_to_parent
     ("dataloaders/sources.py", "dextr/training/config.py"),  # SourceConfig
     ("dataloaders/sources.py", "dextr/training/options.py"),  # open_kept_out
     ("dextr/commands/pack.py", "dextr/training/config.py"),  # public_origin
-    ("dextr/common/processes.py", "dextr/devices.py"),  # pick_device
-    ("dextr/common/processes.py", "networks/heads.py"),  # SyncedBatchNorm
-    ("dextr/evaluation/pipeline.py", "dextr/training/interrupt.py"),  # leave_signals_to_parent
     ("dextr/export/onnx_file.py", "dextr/annotation/points_file.py"),  # calibration photos
     ("dextr/export/onnx_file.py", "dextr/commands/pack.py"),  # public_origin
     ("dextr/export/onnx_file.py", "dextr/evaluation/judges.py"),  # weights_hash
@@ -57,7 +53,6 @@ KNOWN_BREACHES = {
 }
 KNOWN_CIRCLES = {
     frozenset({"dataloaders/open.py", "dataloaders/sources.py"}),  # the data set `run`
-    frozenset({"networks/dextr_net.py", "networks/init.py"}),  # init_random
     frozenset({"dextr/predictor.py", "dextr/weights/load.py"}),  # load_predictor
 }
 KNOWN_LARGE = {"dextr", "dextr/window", "dataloaders"}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from os import PathLike
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +17,11 @@ from PIL import Image, UnidentifiedImageError
 from dextr.common.files import replacing
 from dextr.evaluation.protocol import EvaluationSettings
 from dextr.evaluation.scoring import Objects, Outcome, outcome_of
-from dextr.parallel import map_ahead
 from dextr.samples import Instance
 from dextr.visualize import save_palette_png
+
+In = TypeVar("In")
+Out = TypeVar("Out")
 
 MOST_LABELS = 254
 NO_POINTS = np.zeros((0, 2))
@@ -146,3 +151,23 @@ def _read(path: Path) -> NDArray:
     if values.ndim != 2:
         raise ValueError(f"{path}: expected one channel (palette or grey), got {values.shape}")
     return values.astype(np.uint8) if values.dtype == bool else values
+
+
+def map_ahead(
+    function: Callable[[In], Out], items: Iterable[In], workers: int, ahead: int
+) -> Iterator[Out]:
+    """Yield function(item) in order, computed by threads at most `ahead` items in advance.
+
+    Without workers it is a plain map.
+    """
+    if workers == 0:
+        yield from map(function, items)
+        return
+    waiting: deque[Future[Out]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

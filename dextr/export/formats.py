@@ -29,7 +29,7 @@ def write_onnx(
     """Write an ONNX file.
 
     Args:
-        network: Takes (N, 4, size, size), pools by matrices (`networks.pooling`).
+        network: Takes (N, 4, size, size), pools by matrices (`dextr.export.pooling`).
         size: Side of the crop.
         path: The file.
         metadata: Goes into `metadata_props`.

@@ -23,12 +23,12 @@ from dextr.common.images import read_image
 from dextr.evaluation.judges import weights_hash
 from dextr.export.agreement import Agreement, agreement_table, answer, compare
 from dextr.export.formats import write_onnx, write_torchscript
+from dextr.export.pooling import pool_by_matrices
 from dextr.export.quantize import quantize
 from dextr.weights.exported import ONNX, SUFFIXES, TORCHSCRIPT, read_exported
 from dextr.weights.load import LoadedNetwork, load_network
 from dextr.weights.state_files import Description
 from networks.inference import for_inference
-from networks.pooling import pool_by_matrices
 
 # Photos with three objects each: the check fills a batch of three.
 CHECKED = ("coffee", "astronaut")

@@ -281,3 +281,16 @@ def test_thresholds_out_of_range(threshold):
         check_threshold(threshold)
     with pytest.raises(ValueError, match=r"0\.\.1"):
         Predictor(everywhere(0.0), threshold=threshold)
+
+
+@pytest.mark.parametrize(
+    ("network", "named", "expected"),
+    [
+        (lambda x: x, None, "cpu"),
+        (nn.Identity(), None, "cpu"),
+        (nn.Linear(1, 1, device="meta"), None, "meta"),
+        (nn.Linear(1, 1), "meta", "meta"),
+    ],
+)
+def test_a_network_runs_where_it_is_unless_a_device_is_named(network, named, expected):
+    assert Predictor(network, device=named).device == torch.device(expected)
