@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dataloaders.index_cache import Arrays
-from dextr.formats import encode_segmentation
+from dextr.common.rle import encode_segmentation
 
 
 def pack_annotations(path: Path) -> Arrays:

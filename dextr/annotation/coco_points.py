@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dextr.annotation.objects import ObjectPoints, PointsFile, Problem, image_of, points_of
-from dextr.formats import encode_segmentation, rle_to_mask
+from dextr.common.rle import check_coco, decode, encode_segmentation
 from dextr.points import sample_extreme_points
 
 
@@ -26,9 +26,7 @@ def read_coco_points(path: Path, content: dict[str, Any], from_masks: bool) -> P
     Raises:
         ValueError: It is no COCO file.
     """
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(content.get(key), list):
-            raise ValueError(f"{path}: not COCO's format: expected a list under {key!r}")
+    check_coco(path, content)
     images = _by_id(path, content["images"], "file_name")
     categories = _by_id(path, content["categories"], "name")
     found = list(_entries(path, content["annotations"], images, categories, from_masks))
@@ -115,5 +113,4 @@ def _extremes(record: dict[str, Any], hw: tuple[int, int] | None) -> NDArray[np.
     area, counts = encode_segmentation(record.get("segmentation"), hw)
     if not area:
         raise ValueError("its mask has no pixel")
-    mask = rle_to_mask({"size": list(hw), "counts": counts})
-    return sample_extreme_points(mask, 0, np.random.default_rng(0))
+    return sample_extreme_points(decode(counts, hw), 0, np.random.default_rng(0))

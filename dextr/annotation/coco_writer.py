@@ -10,8 +10,9 @@ from typing import Any
 
 from dextr.annotation.objects import PointsFile, Problem
 from dextr.annotation.parts import ImageMasks
+from dextr.annotation.polygons import mask_to_polygons, polygon_iou
 from dextr.common.files import replacing
-from dextr.formats import mask_to_polygons, polygon_iou, rle_to_mask
+from dextr.common.rle import rle_to_mask
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dextr.annotation.objects import ObjectPoints
 from dextr.annotation.parts import ImageMasks, PartStore
 from dextr.common.images import read_image
-from dextr.formats import mask_to_rle
+from dextr.common.rle import mask_to_rle
 from dextr.points import check_points
 from dextr.predictor import Predictor
 

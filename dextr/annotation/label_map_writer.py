@@ -20,7 +20,7 @@ from dextr.annotation.parts import ImageMasks
 from dextr.annotation.pictures import MAX_OBJECTS
 from dextr.common.files import replacing
 from dextr.common.images import open_image, read_image
-from dextr.formats import rle_to_mask
+from dextr.common.rle import rle_to_mask
 from dextr.visualize import save_palette_png
 from dextr.voc_classes import VOC_CATEGORIES
 

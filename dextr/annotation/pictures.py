@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dextr.annotation.objects import NO_LABEL
-from dextr.formats import mask_to_rle, rle_to_mask
+from dextr.common.rle import mask_to_rle, rle_to_mask
 from dextr.visualize import overlay, save_palette_png, save_picture
 
 MAX_OBJECTS = 254

@@ -9,7 +9,7 @@ import numpy as np
 
 from dextr.annotation.objects import NO_LABEL, label_of, points_of
 from dextr.annotation.pictures import AnnotatedObject
-from dextr.formats import encode_segmentation
+from dextr.common.rle import encode_segmentation
 from dextr.points import check_points
 
 Point = tuple[float, float]

@@ -13,7 +13,7 @@ from support.objects import close
 from support.trees import make_coco, uncompressed_rle
 
 from dataloaders.coco import CocoInstances
-from dextr.formats import decompress, encode_segmentation
+from dextr.common.rle import decompress, encode_segmentation
 
 NAN = float("nan")
 

@@ -12,8 +12,8 @@ import dataloaders
 import dextr
 import networks
 from dextr import CropWindow, Prediction, Predictor, iou, load_predictor
+from dextr.annotation.polygons import mask_to_polygons, polygons_to_mask
 from dextr.common.images import ImageLike
-from dextr.formats import mask_to_polygons, polygons_to_mask
 
 POINTS = [(10, 30), (70, 28), (40, 5), (38, 55)]
 

@@ -1,23 +1,13 @@
-"""Masks, polygons and run lengths."""
-
-import json
+"""Masks as polygons."""
 
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from pycocotools import mask as coco_mask
 from support.made import random_mask
-from support.trees import uncompressed_rle
 
-from dextr.formats import (
-    mask_to_polygons,
-    mask_to_rle,
-    polygon_iou,
-    polygons_to_mask,
-    rle_to_mask,
-)
+from dextr.annotation.polygons import mask_to_polygons, polygon_iou, polygons_to_mask
 
 masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=14))
 RING = np.ones((5, 5), bool)
@@ -26,42 +16,6 @@ NESTED = np.zeros((9, 9), bool)
 NESTED[0], NESTED[-1], NESTED[:, 0], NESTED[:, -1], NESTED[3:6, 3:6] = True, True, True, True, True
 NESTED[4, 4] = False
 BOARD = (np.indices((7, 8)).sum(axis=0) % 2).astype(bool)
-
-
-class TestRunLengths:
-    @given(masks)
-    @example(np.zeros((3, 2), bool))
-    def test_come_back_exactly_also_through_json(self, mask):
-        rle = mask_to_rle(mask)
-        np.testing.assert_array_equal(rle_to_mask(json.loads(json.dumps(rle))), mask)
-        np.testing.assert_array_equal(coco_mask.decode(rle), mask)
-
-    @given(masks)
-    def test_lists_are_read(self, mask):
-        np.testing.assert_array_equal(rle_to_mask(uncompressed_rle(mask)), mask)
-
-    @pytest.mark.parametrize(
-        "rle",
-        [
-            {},
-            {"size": [2, 2]},
-            {"size": 3, "counts": [4]},
-            {"size": [2, 2], "counts": [3]},
-            {"size": [2, 2], "counts": [5, -1]},
-            {"size": [2, 2], "counts": "zzzz"},
-            {"size": [2, 2], "counts": 7},
-            {"size": [-2, -2], "counts": [4]},
-            {"size": [10**6, 10**6], "counts": [10**12]},
-            {"size": [2, 2], "counts": ["a"]},
-        ],
-    )
-    def test_what_is_none_is_refused(self, rle):
-        with pytest.raises(ValueError):  # noqa: PT011
-            rle_to_mask(rle)
-
-    def test_a_mask_has_two_axes(self):
-        with pytest.raises(ValueError, match=r"expected a mask \(H, W\), got shape \(1, 2, 2\)"):
-            mask_to_rle(np.ones((1, 2, 2)))
 
 
 class TestPolygons:
