@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dataloaders.augment import Affine
-from dataloaders.label_maps import VOID_LABEL
-from dataloaders.transforms import TrainTransform
+from dataloaders.crops.augment import Affine
+from dataloaders.crops.transforms import TrainTransform
+from dataloaders.files import VOID_8_BIT
 from dextr.geometry import RELAX, SIZE
 from dextr.heatmap import FWHM
 from dextr.points import sample_extreme_points
@@ -74,10 +74,10 @@ def index_rows(label_path: Path, class_path: Path) -> list[tuple[int, int, int]]
     labels, classes = np.array(Image.open(label_path)), np.array(Image.open(class_path))
     rows = []
     for number in np.unique(labels):
-        if number in (0, VOID_LABEL):
+        if number in (0, VOID_8_BIT):
             continue
         own = labels == number
-        known = classes[own & (classes > 0) & (classes < VOID_LABEL)]
+        known = classes[own & (classes > 0) & (classes < VOID_8_BIT)]
         category = int(np.bincount(known).argmax()) - 1 if known.size else -1
         rows.append((int(number), category, int(own.sum())))
     return rows

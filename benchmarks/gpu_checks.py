@@ -21,10 +21,10 @@ from torch.nn.parallel import DistributedDataParallel
 from benchmarks.evaluation import Half
 from benchmarks.timing import machine, markdown
 from benchmarks.trainee import OURS, PLAIN, Trainee, made_batches
-from dataloaders.loader import BatchLoader
+from dataloaders.crops.loader import BatchLoader
+from dataloaders.crops.training_set import BatchPlan, TrainingSet
+from dataloaders.crops.transforms import TrainTransform, TransformConfig
 from dataloaders.shapes import ShapesInstances
-from dataloaders.training_set import BatchPlan, TrainingSet
-from dataloaders.transforms import TrainTransform, TransformConfig
 from dextr.batch import on_device
 from dextr.common import cli
 from dextr.common.processes import pick_device

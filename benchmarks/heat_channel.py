@@ -13,10 +13,10 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from dataloaders.crops.sources import split_by_image
+from dataloaders.crops.training_set import BatchPlan, TrainingSet, collate
+from dataloaders.crops.transforms import TrainTransform, TransformConfig
 from dataloaders.folder import FolderInstances
-from dataloaders.sources import split_by_image
-from dataloaders.training_set import BatchPlan, TrainingSet, collate
-from dataloaders.transforms import TrainTransform, TransformConfig
 from dextr.evaluation.protocol import EvaluationSettings
 from dextr.evaluation.scoring import evaluate
 from dextr.losses import class_balanced_bce

@@ -24,11 +24,11 @@ from torch.amp.grad_scaler import GradScaler
 from tqdm import tqdm
 
 from benchmarks.timing import machine, markdown
+from dataloaders.crops.loader import BatchLoader
+from dataloaders.crops.training_set import BatchPlan, TrainingSet
+from dataloaders.crops.transforms import TrainTransform, TransformConfig
 from dataloaders.instances import Instances
-from dataloaders.loader import BatchLoader
 from dataloaders.open import open_dataset
-from dataloaders.training_set import BatchPlan, TrainingSet
-from dataloaders.transforms import TrainTransform, TransformConfig
 from dextr.batch import on_device
 from dextr.common import cli
 from dextr.common.processes import World, pick_device

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dataloaders.label_maps import VOID, VOID_LABEL, LabelMapInstances
-from dataloaders.layout import find_base, read_split
-from dataloaders.reading import read_label_map
+from dataloaders.files import VOID_8_BIT, find_base, read_label_map, read_split
+from dataloaders.label_maps import VOID, LabelMapInstances
 from dextr.voc_classes import VOC_CATEGORIES
 
 PLACES = (".", "VOC2012", "VOCdevkit/VOC2012")
@@ -34,15 +33,9 @@ class PascalInstances(LabelMapInstances):
 
     def __init__(self, root: str | PathLike[str], split: str = "val") -> None:
         base = find_voc(root)
-        ids = read_split(base / LISTS, split)
-        super().__init__(
-            f"pascal-{split}",
-            base,
-            split,
-            ids,
-            [f"JPEGImages/{name}.jpg" for name in ids],
-            [f"SegmentationObject/{name}.png" for name in ids],
-        )
+        names = read_split(base / LISTS, split)
+        files = {k: (f"JPEGImages/{k}.jpg", f"SegmentationObject/{k}.png") for k in names}
+        super().__init__(f"pascal-{split}", base, split, files)
 
     def class_path(self, image: int) -> Path:
         """Return the file that holds the classes of image number `image`."""
@@ -53,7 +46,7 @@ class PascalInstances(LabelMapInstances):
 
     def read_labels(self, image: int) -> NDArray[np.int32]:
         labels = read_label_map(self.label_path(image))
-        return np.where(labels == VOID_LABEL, VOID, labels.astype(np.int32))
+        return np.where(labels == VOID_8_BIT, VOID, labels.astype(np.int32))
 
     def find_objects(self, image: int) -> NDArray[np.int64]:
         labels = read_label_map(self.label_path(image))
@@ -68,8 +61,8 @@ class PascalInstances(LabelMapInstances):
         joint = np.left_shift(labels, 8, dtype=np.uint16) | classes
         counts = np.bincount(joint.ravel(), minlength=256 * 256).reshape(256, 256)
         areas = counts.sum(axis=1)
-        found = np.flatnonzero(areas[1:VOID_LABEL]) + 1
-        by_class = counts[found, 1:VOID_LABEL]
+        found = np.flatnonzero(areas[1:VOID_8_BIT]) + 1
+        by_class = counts[found, 1:VOID_8_BIT]
         category = np.where(by_class.any(axis=1), by_class.argmax(axis=1), -1)
         if category.max(initial=-1) >= len(VOC_CATEGORIES):
             raise ValueError(

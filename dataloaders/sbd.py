@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dataloaders.label_maps import VOID, VOID_LABEL, LabelMapInstances, count_labels
-from dataloaders.layout import find_base, read_split
+from dataloaders.files import VOID_8_BIT, find_base, read_split
+from dataloaders.label_maps import VOID, LabelMapInstances, count_labels
 from dataloaders.pascal import VOC_CATEGORIES
 
 HEADER_BYTES = 128
@@ -38,15 +38,9 @@ class SbdInstances(LabelMapInstances):
         hint = "Get it with: python -m dextr download sbd"
         base = find_base(root, PLACES, ("img", "inst"), "SBD", hint)
         both = split == "trainval" and not (base / "trainval.txt").is_file()
-        ids = read_split(base, "train+val" if both else split)
-        super().__init__(
-            f"sbd-{split}",
-            base,
-            split,
-            ids,
-            [f"img/{name}.jpg" for name in ids],
-            [f"inst/{name}.mat" for name in ids],
-        )
+        names = read_split(base, "train+val" if both else split)
+        files = {k: (f"img/{k}.jpg", f"inst/{k}.mat") for k in names}
+        super().__init__(f"sbd-{split}", base, split, files)
 
     def read_labels(self, image: int) -> NDArray[np.int32]:
         return read_truth(self.label_path(image))[0]
@@ -83,8 +77,8 @@ def read_truth(path: Path) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         raise ValueError(f"{path}: GTinst.Segmentation is not a label map: {labels.shape}")
     if classes.size and not 1 <= classes.min() <= classes.max() <= len(VOC_CATEGORIES):
         raise ValueError(f"{path}: expected classes 1..{len(VOC_CATEGORIES)}, got {classes}")
-    if len(classes) < VOID_LABEL:
-        labels[labels == VOID_LABEL] = VOID
+    if len(classes) < VOID_8_BIT:
+        labels[labels == VOID_8_BIT] = VOID
     return labels, classes
 
 

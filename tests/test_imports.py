@@ -42,20 +42,15 @@ FREE = ("dextr/__init__.py", "dextr/__main__.py")
 
 # Breaches of today; whoever mends one deletes its line.
 KNOWN_BREACHES = {
-    ("dataloaders/sources.py", "dextr/training/config.py"),  # SourceConfig
-    ("dataloaders/sources.py", "dextr/training/options.py"),  # open_kept_out
-    ("dextr/commands/pack.py", "dextr/training/config.py"),  # public_origin
     ("dextr/export/onnx_file.py", "dextr/annotation/points_file.py"),  # calibration photos
-    ("dextr/export/onnx_file.py", "dextr/commands/pack.py"),  # public_origin
     ("dextr/export/onnx_file.py", "dextr/evaluation/judges.py"),  # weights_hash
     ("dextr/predictor.py", "dextr/weights/load.py"),  # from_loaded, load_predictor
     ("dextr/predictor.py", "networks/__init__.py"),  # from_loaded
 }
 KNOWN_CIRCLES = {
-    frozenset({"dataloaders/open.py", "dataloaders/sources.py"}),  # the data set `run`
     frozenset({"dextr/predictor.py", "dextr/weights/load.py"}),  # load_predictor
 }
-KNOWN_LARGE = {"dextr", "dextr/window", "dataloaders"}
+KNOWN_LARGE = {"dextr", "dextr/window"}
 
 TORCH_FREE = ("geometry", "points", "heatmap", "samples")
 # Slow or seldom installed: only the function that needs one imports it.

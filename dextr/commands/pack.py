@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import hashlib
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from dextr.common.cli import natural
 from dextr.predictor import check_threshold
-from dextr.training.config import RunConfig, SourceConfig
 from dextr.weights.load import load_network, save_network
 
 
@@ -56,22 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         size=loaded.size,
         relax=loaded.relax if args.relax is None else args.relax,
         threshold=threshold,
-        origin=public_origin(loaded.origin, args.note),
+        origin={**loaded.origin, "note": args.note} if args.note else loaded.origin,
         half=args.half,
     )
     digest = hashlib.sha256(args.output.read_bytes()).hexdigest()
     print(f"{args.output}: {args.output.stat().st_size / 2**20:.1f} MiB, sha256:{digest}")
     return 0
-
-
-def public_origin(origin: dict[str, Any], note: str = "") -> dict[str, Any]:
-    """Return what a file says of its origin without sources, paths and machine.
-
-    >>> public_origin({"steps": 5, "config": {"lr": 0.1, "folder": ["/home"], "device": "cpu"}})
-    {'steps': 5, 'config': {'lr': 0.1}}
-    """
-    private = {spec.name for cls in (SourceConfig, RunConfig) for spec in fields(cls)} | {"init"}
-    public = dict(origin)
-    if isinstance(config := origin.get("config"), dict):
-        public["config"] = {k: v for k, v in config.items() if k not in private}
-    return {**public, "note": note} if note else public

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -57,6 +58,23 @@ def read_image(path: str | PathLike[str]) -> NDArray[np.uint8]:
 def readable_suffixes() -> set[str]:
     """Return how the names of image files end, in lower case: `.jpg` and so on."""
     return {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+
+
+def image_files(folder: str | PathLike[str]) -> list[Path]:
+    """Return the images right in a folder, by name; hidden files are left out.
+
+    Raises:
+        ValueError: There is none.
+    """
+    known = readable_suffixes()
+    files = [
+        file
+        for file in sorted(Path(folder).iterdir())
+        if file.suffix.lower() in known and not file.name.startswith(".")
+    ]
+    if not files:
+        raise ValueError(f"{folder}: no image in this folder")
+    return files
 
 
 @contextmanager

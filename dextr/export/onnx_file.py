@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dextr.annotation.points_file import read_points
-from dextr.commands.pack import public_origin
 from dextr.common.cli import positive
 from dextr.common.example_photos import OBJECTS, Scene, example_scene, made_scene
 from dextr.common.files import replacing
@@ -179,8 +178,9 @@ def export(
 
 def describe(loaded: LoadedNetwork) -> dict[str, Any]:
     """Return what an exported file says of itself; `dextr.weights.exported` reads it."""
-    network, origin = loaded.layers, public_origin(loaded.origin)
-    about = Description(network.config, loaded.size, loaded.relax, loaded.threshold, origin)
+    about = Description(
+        loaded.layers.config, loaded.size, loaded.relax, loaded.threshold, loaded.origin
+    )
     weights = {
         "name": Path(loaded.name).name,
         "sha256": weights_hash(loaded.name),

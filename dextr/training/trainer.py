@@ -60,7 +60,8 @@ class Trainer:
         validation: The objects of the evaluations; None: there are none.
         optim: Loss, optimiser and schedule.
         run: How the run goes on.
-        about: What checkpoints say of the run: `config`, `size`, `relax`.
+        about: What checkpoints say of the run: `config`, `size`, `relax`, and `public`, the part of
+            `config` that weights say too.
         folder: The run's folder.
         log: Its log.
         world: The processes; the first one writes.
@@ -193,7 +194,7 @@ class Trainer:
                 size=self.about["size"],
                 relax=self.about["relax"],
                 threshold=THRESHOLD,
-                origin={"steps": self.state.step, "config": self.about["config"]},
+                origin={"steps": self.state.step, "config": self.about["public"]},
             )
 
     def evaluate(self, name: str, epoch: int, limit: int = 0) -> list[ObjectScore]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dextr.common.images import ImageLike, as_rgb, readable_suffixes
+from dextr.common.images import ImageLike, as_rgb, image_files
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,4 @@ class Photos:
 def _files(path: Path) -> list[Path]:
     if not path.exists():
         raise ValueError(f"{path}: no such image file or folder")
-    if not path.is_dir():
-        return [path]
-    known = readable_suffixes()
-    files = [
-        file
-        for file in sorted(path.iterdir())
-        if file.suffix.lower() in known and not file.name.startswith(".")
-    ]
-    if not files:
-        raise ValueError(f"{path}: no image in this folder")
-    return files
+    return image_files(path) if path.is_dir() else [path]

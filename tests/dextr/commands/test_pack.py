@@ -6,31 +6,13 @@ import torch
 from safetensors import safe_open
 
 from dextr.__main__ import main
-from dextr.commands.pack import public_origin
 from dextr.weights.load import load_network, save_network
 
 
-@pytest.mark.parametrize(
-    ("origin", "note", "expected"),
-    [
-        ({}, "", {}),
-        ({}, "why", {"note": "why"}),
-        (
-            {"config": {"voc_root": "/a", "init": "/b", "seed": 1, "lr": 2}},
-            "",
-            {"config": {"lr": 2}},
-        ),
-        ({"config": "free text"}, "", {"config": "free text"}),
-    ],
-)
-def test_public_origin(origin, note, expected):
-    assert public_origin(origin, note) == expected
-
-
-def test_pack_keeps_the_network_and_drops_paths(tmp_path, capsys):
+def test_pack_keeps_the_network_and_its_origin(tmp_path, capsys):
     source, packed = tmp_path / "weights.safetensors", tmp_path / "small.safetensors"
     loaded = load_network("untrained")
-    origin = {"steps": 7, "config": {"folder": ["/home/someone"], "lr": 0.5}}
+    origin = {"steps": 7, "config": {"lr": 0.5}}
     save_network(source, loaded.network, size=256, relax=50, threshold=0.8, origin=origin)
     assert main(["pack", str(source), str(packed), "--threshold", "0.6", "--note", "made"]) == 0
     assert hashlib.sha256(packed.read_bytes()).hexdigest() in capsys.readouterr().out

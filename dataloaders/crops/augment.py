@@ -8,10 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dataloaders.files import VOID_8_BIT
 from dextr.geometry import Box
 from dextr.samples import Instance
-
-VOID_LABEL = 2
 
 
 @dataclass(frozen=True)
@@ -53,9 +52,9 @@ class Affine:
 
 
 def warp_labels(instance: Instance, matrix: NDArray) -> NDArray[np.uint8]:
-    """Return (H, W) labels in the new frame: 0 ground, 1 the object, 2 void."""
+    """Return (H, W) labels in the new frame: 0 background, 1 the object, 255 void."""
     labels = instance.mask.astype(np.uint8)
-    labels[instance.void] = VOID_LABEL
+    labels[instance.void] = VOID_8_BIT
     size = (labels.shape[1], labels.shape[0])
     return cv2.warpAffine(labels, matrix[:2], size, flags=cv2.INTER_NEAREST)
 

@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 from torch.utils.data import DataLoader, Sampler
 
-from dataloaders.training_set import BatchPlan, Key, TrainingSet, collate
+from dataloaders.crops.training_set import BatchPlan, Key, TrainingSet, collate
 from dextr.batch import Batch
 from dextr.common.processes import leave_signals_to_parent
 
