@@ -12,14 +12,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dextr.annotation.pictures import AnnotatedObject, AnnotationFiles
+from dextr.annotation import AnnotatedObject
+from dextr.annotation.pictures import AnnotationFiles
 from dextr.common.cli import positive, run
 from dextr.common.example_photos import example_scene
-from dextr.labels import read_labels
 from dextr.points import check_points
 from dextr.predictor import Predictor, check_threshold
 from dextr.weights.load import load_network
-from dextr.window.photos import Photos
+from dextr.window.click_window import ClickWindow
+from dextr.window.layout import choose_layout
+from dextr.window.photos import Photos, read_labels
+from dextr.window.project import AnnotationProject
+from dextr.window.show import end_server_on_quit, in_browser, new_figure, show
 
 PHOTO = "coffee"
 UNTRAINED = "UNTRAINED WEIGHTS: the masks mean nothing"
@@ -129,11 +133,6 @@ def cut_out(args: argparse.Namespace, photos: Photos, lines: Sequence[str]) -> i
 
 def annotate(args: argparse.Namespace, photos: Photos) -> int:
     """Open the window, on the screen or in a browser, and write what is cut out in it."""
-    from dextr.window.click_window import ClickWindow
-    from dextr.window.layout import choose_layout
-    from dextr.window.project import AnnotationProject
-    from dextr.window.show import end_server_on_quit, in_browser, new_figure, show
-
     labels = read_labels(args.labels) if args.labels else []
     layout = choose_layout(photos, args.output or default_output(photos))
     with in_browser(args.web, args.web_address) if args.web else nullcontext():

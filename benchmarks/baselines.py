@@ -15,7 +15,7 @@ from PIL import Image
 
 from dataloaders.crops.augment import Affine
 from dataloaders.crops.transforms import TrainTransform
-from dataloaders.files import VOID_8_BIT
+from dextr.common.label_png import VOID_LABEL
 from dextr.geometry import RELAX, SIZE
 from dextr.heatmap import FWHM
 from dextr.points import sample_extreme_points
@@ -74,10 +74,10 @@ def index_rows(label_path: Path, class_path: Path) -> list[tuple[int, int, int]]
     labels, classes = np.array(Image.open(label_path)), np.array(Image.open(class_path))
     rows = []
     for number in np.unique(labels):
-        if number in (0, VOID_8_BIT):
+        if number in (0, VOID_LABEL):
             continue
         own = labels == number
-        known = classes[own & (classes > 0) & (classes < VOID_8_BIT)]
+        known = classes[own & (classes > 0) & (classes < VOID_LABEL)]
         category = int(np.bincount(known).argmax()) - 1 if known.size else -1
         rows.append((int(number), category, int(own.sum())))
     return rows

@@ -29,11 +29,11 @@ from benchmarks.timing import HEADER, comparison, interleaved, machine, markdown
 from dataloaders.crops.loader import BatchLoader
 from dataloaders.crops.training_set import BatchPlan, TrainingSet
 from dataloaders.crops.transforms import TrainTransform, TransformConfig
-from dataloaders.files import read_label_map
 from dataloaders.instances import Instances
 from dataloaders.pascal import PascalInstances
 from dextr.common import cli
 from dextr.common.images import read_image
+from dextr.common.label_png import read_label_map
 from dextr.evaluation.protocol import EvaluationSettings, prompt_for
 from dextr.geometry import RELAX
 from dextr.heatmap import render_heatmap

@@ -5,9 +5,10 @@ from dataloaders.davis import DavisInstances
 from dataloaders.folder import FolderInstances
 from dataloaders.instances import CombinedInstances, Instances, ObjectIndex, Subset
 from dataloaders.open import DATASETS, open_dataset
-from dataloaders.pascal import VOC_CATEGORIES, PascalInstances, pascal_image_ids
+from dataloaders.pascal import PascalInstances, pascal_image_ids
 from dataloaders.sbd import SbdInstances
 from dataloaders.shapes import ShapesInstances
+from dextr.common.label_png import VOC_CATEGORIES
 
 __all__ = [
     "DATASETS",

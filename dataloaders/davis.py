@@ -8,8 +8,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from dataloaders.files import find_base, read_label_map, read_split
+from dataloaders.files import find_base, read_split
 from dataloaders.label_maps import LabelMapInstances
+from dextr.common.label_png import read_label_map
 
 RESOLUTION = "480p"
 LISTS = (RESOLUTION, "2016")

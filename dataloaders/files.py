@@ -1,4 +1,4 @@
-"""The files of a data set: its folder and lists, label maps, images of their masks' size."""
+"""The files of a data set: its folder and lists, and images of their masks' size."""
 
 from __future__ import annotations
 
@@ -10,11 +10,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dextr.common.images import open_image, read_image
-
-# Undecided pixels in mask files of 8 and of 16 bits.
-VOID_8_BIT = 255
-VOID_16_BIT = LARGEST_LABEL = 65535
+from dextr.common.images import read_image
 
 T = TypeVar("T")
 
@@ -78,32 +74,6 @@ class LastRead(Generic[T]):
 
     def __reduce__(self) -> tuple[type[LastRead], tuple[()]]:
         return LastRead, ()
-
-
-def read_label_map(path: str | PathLike[str]) -> NDArray[np.integer]:
-    """Read the labels (H, W) of a mask file: palette indices, grey values, or 0 and 1 of 1 bit.
-
-    Raises:
-        ValueError: The file is missing, no image, coloured, or its labels leave 0..65535.
-    """
-    with open_image(path) as image:
-        labels = np.asarray(image)
-    if labels.ndim == 3:
-        colours = labels[:, :, :3] if labels.shape[2] >= 3 else labels[:, :, :1]
-        if (colours != colours[:, :, :1]).any():
-            raise ValueError(
-                f"{path}: expected a mask of one channel (palette or grey), got colours; save "
-                "the objects' numbers, not their colours"
-            )
-        labels = colours[:, :, 0]
-    if labels.dtype.kind not in "bui" or (
-        labels.dtype.itemsize > 1 and (labels.min() < 0 or labels.max() > LARGEST_LABEL)
-    ):
-        raise ValueError(
-            f"{path}: expected whole labels from 0 to {LARGEST_LABEL}, got "
-            f"{labels.dtype} {labels.min():g}..{labels.max():g}"
-        )
-    return labels.astype(np.uint8) if labels.dtype == bool else labels
 
 
 def read_image_like(

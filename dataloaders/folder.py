@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dataloaders.files import VOID_8_BIT, VOID_16_BIT, find_base, read_label_map
+from dataloaders.files import find_base
 from dataloaders.label_maps import VOID, LabelMapInstances
 from dextr.common.images import image_files
+from dextr.common.label_png import LARGEST_LABEL, VOID_LABEL, read_label_map
 
 LOSSY = (".jpg", ".jpeg", ".jfif")
 SOFT_LEVELS = 10
@@ -43,7 +44,7 @@ class FolderInstances(LabelMapInstances):
 
     def read_labels(self, image: int) -> NDArray[np.int32]:
         labels = read_label_map(self.label_path(image)).astype(np.int32)
-        void = VOID_8_BIT if labels.max() <= VOID_8_BIT else VOID_16_BIT
+        void = VOID_LABEL if labels.max() <= VOID_LABEL else LARGEST_LABEL
         labels[labels == void] = 1 if self.binary else VOID
         return labels
 
@@ -60,7 +61,7 @@ class FolderInstances(LabelMapInstances):
         only_void = np.flatnonzero((objects == 0) & (void_area > 0))
         if only_void.size:
             warnings.warn(
-                f"{self.label_path(int(only_void[0]))} holds only 0 and {VOID_8_BIT}, which is "
+                f"{self.label_path(int(only_void[0]))} holds only 0 and {VOID_LABEL}, which is "
                 f"void in other masks of the folder, so no object was found in it (there are "
                 f"{only_void.size} such masks); if it is an object, number it 1",
                 stacklevel=2,

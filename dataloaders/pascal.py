@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dataloaders.files import VOID_8_BIT, find_base, read_label_map, read_split
+from dataloaders.files import find_base, read_split
 from dataloaders.label_maps import VOID, LabelMapInstances
-from dextr.voc_classes import VOC_CATEGORIES
+from dextr.common.label_png import VOC_CATEGORIES, VOID_LABEL, read_label_map
 
 PLACES = (".", "VOC2012", "VOCdevkit/VOC2012")
 LISTS = "ImageSets/Segmentation"
@@ -46,7 +46,7 @@ class PascalInstances(LabelMapInstances):
 
     def read_labels(self, image: int) -> NDArray[np.int32]:
         labels = read_label_map(self.label_path(image))
-        return np.where(labels == VOID_8_BIT, VOID, labels.astype(np.int32))
+        return np.where(labels == VOID_LABEL, VOID, labels.astype(np.int32))
 
     def find_objects(self, image: int) -> NDArray[np.int64]:
         labels = read_label_map(self.label_path(image))
@@ -61,8 +61,8 @@ class PascalInstances(LabelMapInstances):
         joint = np.left_shift(labels, 8, dtype=np.uint16) | classes
         counts = np.bincount(joint.ravel(), minlength=256 * 256).reshape(256, 256)
         areas = counts.sum(axis=1)
-        found = np.flatnonzero(areas[1:VOID_8_BIT]) + 1
-        by_class = counts[found, 1:VOID_8_BIT]
+        found = np.flatnonzero(areas[1:VOID_LABEL]) + 1
+        by_class = counts[found, 1:VOID_LABEL]
         category = np.where(by_class.any(axis=1), by_class.argmax(axis=1), -1)
         if category.max(initial=-1) >= len(VOC_CATEGORIES):
             raise ValueError(

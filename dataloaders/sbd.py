@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dataloaders.files import VOID_8_BIT, find_base, read_split
+from dataloaders.files import find_base, read_split
 from dataloaders.label_maps import VOID, LabelMapInstances, count_labels
-from dataloaders.pascal import VOC_CATEGORIES
+from dextr.common.label_png import VOC_CATEGORIES, VOID_LABEL
 
 HEADER_BYTES = 128
 COMPRESSED = 15
@@ -77,8 +77,8 @@ def read_truth(path: Path) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         raise ValueError(f"{path}: GTinst.Segmentation is not a label map: {labels.shape}")
     if classes.size and not 1 <= classes.min() <= classes.max() <= len(VOC_CATEGORIES):
         raise ValueError(f"{path}: expected classes 1..{len(VOC_CATEGORIES)}, got {classes}")
-    if len(classes) < VOID_8_BIT:
-        labels[labels == VOID_8_BIT] = VOID
+    if len(classes) < VOID_LABEL:
+        labels[labels == VOID_LABEL] = VOID
     return labels, classes
 
 

@@ -1,4 +1,4 @@
-"""Pictures: masks over an image, palette PNGs, contact sheets. No window."""
+"""Pictures: masks over an image, contact sheets. No window."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from dextr.common.files import replacing
+from dextr.common.label_png import palette
 from dextr.geometry import Box
 
 WHITE = (255, 255, 255)
@@ -19,22 +20,6 @@ LIGHT_GREY = (235, 235, 235)
 CAPTION_SIZE = 12
 CAPTION_HEIGHT = 20
 GAP = 6
-
-
-def palette() -> NDArray[np.uint8]:
-    """Return the colour map of PASCAL VOC, (256, 3), RGB.
-
-    The bits of a colour's number are dealt to red, green and blue in turn, and fill each channel
-    from its highest bit down (VOC development kit, VOCcolormap).
-
-    >>> palette()[[0, 1, 2, 15, 255]].tolist()
-    [[0, 0, 0], [128, 0, 0], [0, 128, 0], [192, 128, 128], [224, 224, 192]]
-    """
-    numbers = np.arange(256)
-    colors = np.zeros((256, 3), np.uint8)
-    for bit in range(8):
-        colors[:, bit % 3] |= ((numbers >> bit & 1) << (7 - bit // 3)).astype(np.uint8)
-    return colors
 
 
 def object_color(number: int) -> tuple[int, int, int]:
@@ -143,32 +128,6 @@ def save_picture(path: str | PathLike[str], picture: NDArray[np.uint8]) -> None:
     """Write a picture (H, W, 3) or (H, W), uint8, in the format of the file's ending."""
     with replacing(path) as temporary:
         Image.fromarray(picture).save(temporary)
-
-
-def save_palette_png(path: str | PathLike[str], labels: NDArray) -> None:
-    """Write labels (H, W) as VOC does: one byte per pixel, coloured by `palette`.
-
-    Args:
-        path: The PNG file.
-        labels: Whole numbers: 0 background, 1..254 objects or classes, 255 undecided.
-
-    Raises:
-        ValueError: Not whole numbers (H, W) in 0..255.
-    """
-    labels = np.asarray(labels)
-    if labels.ndim != 2 or not (labels.dtype == bool or np.issubdtype(labels.dtype, np.integer)):
-        raise ValueError(
-            f"expected labels (H, W) of whole numbers, got {labels.shape} {labels.dtype}"
-        )
-    if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) <= 255:
-        raise ValueError(
-            f"a palette PNG holds the labels 0..255, got {labels.min()}..{labels.max()}: write "
-            "fewer objects, or one mask per object"
-        )
-    picture = Image.fromarray(labels.astype(np.uint8))
-    picture.putpalette(palette().tobytes())
-    with replacing(path) as temporary:
-        picture.save(temporary, format="PNG")
 
 
 def contact_sheet(

@@ -50,7 +50,7 @@ KNOWN_BREACHES = {
 KNOWN_CIRCLES = {
     frozenset({"dextr/predictor.py", "dextr/weights/load.py"}),  # load_predictor
 }
-KNOWN_LARGE = {"dextr", "dextr/window"}
+KNOWN_LARGE = set()
 
 TORCH_FREE = ("geometry", "points", "heatmap", "samples")
 # Slow or seldom installed: only the function that needs one imports it.

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dataloaders.files import VOID_8_BIT
+from dextr.common.label_png import VOID_LABEL
 from dextr.geometry import Box
 from dextr.samples import Instance
 
@@ -54,7 +54,7 @@ class Affine:
 def warp_labels(instance: Instance, matrix: NDArray) -> NDArray[np.uint8]:
     """Return (H, W) labels in the new frame: 0 background, 1 the object, 255 void."""
     labels = instance.mask.astype(np.uint8)
-    labels[instance.void] = VOID_8_BIT
+    labels[instance.void] = VOID_LABEL
     size = (labels.shape[1], labels.shape[0])
     return cv2.warpAffine(labels, matrix[:2], size, flags=cv2.INTER_NEAREST)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataloaders.crops.augment import Affine, compress_jpeg, jitter_colour, warp_labels
-from dataloaders.files import VOID_8_BIT
+from dextr.common.label_png import VOID_LABEL
 from dextr.geometry import RELAX, SIZE, Box, CropWindow
 from dextr.inputs import fill_heat_channel
 from dextr.points import jitter_points, place_clicks, sample_extreme_points
@@ -79,7 +79,7 @@ class TrainTransform:
             return None
         window, clicks = self._window(mask, rng)
         cropped = window.cut(labels, cv2.INTER_NEAREST)
-        target, void = cropped == 1, cropped == VOID_8_BIT
+        target, void = cropped == 1, cropped == VOID_LABEL
         if not target.any():
             return None
         if clicks is None:

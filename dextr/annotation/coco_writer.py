@@ -1,29 +1,29 @@
-"""Writing masks as COCO's annotation file; `label_map_export` has the other layouts."""
+"""Writing masks as COCO's annotation file; `label_map_writer` has the other layouts."""
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from dextr.annotation.objects import PointsFile, Problem
-from dextr.annotation.parts import ImageMasks
+from dextr.annotation.objects import AnnotatedImage, AnnotatedObject, Problem
 from dextr.annotation.polygons import mask_to_polygons, polygon_iou
-from dextr.common.files import replacing
+from dextr.common.files import write_json
 from dextr.common.rle import rle_to_mask
 
 
 @dataclass(frozen=True)
-class ImageExport:
+class Written:
     """What became of one image; small, so that processes can hand it over.
 
     Attributes:
-        image: The image's file.
+        image: The image's name.
         count: Objects written.
         problems: Objects that the format cannot hold.
-        record: What the exporter needs at the end.
+        record: What the writer needs at the end.
     """
 
     image: str
@@ -32,11 +32,11 @@ class ImageExport:
     record: Any = None
 
 
-class Exporter(ABC):
+class Writer(ABC):
     """Writes one image after another, in any process, and at the end what spans all of them."""
 
     @abstractmethod
-    def image(self, masks: ImageMasks) -> ImageExport:
+    def image(self, image: AnnotatedImage) -> Written:
         """Write what belongs to one image.
 
         Raises:
@@ -44,83 +44,84 @@ class Exporter(ABC):
         """
 
     @abstractmethod
-    def finish(self, exports: list[ImageExport]) -> str:
+    def finish(self, written: list[Written]) -> str:
         """Write what spans all images, and return a line that says where the result is."""
 
+    def write(self, images: Iterable[AnnotatedImage]) -> str:
+        """Write all images that could be read; see `image` and `finish`."""
+        return self.finish([self.image(image) for image in images if image.readable])
 
-class CocoExporter(Exporter):
-    """`instances.json`: images, categories, and an annotation per object.
+
+class CocoWriter(Writer):
+    """One JSON file: images, categories, and an annotation per object.
 
     Besides COCO's own fields an annotation has `extreme_points`, so that the file can be read
     again as a file of points, and with polygons `polygon_iou`, how well they give the mask again.
 
     Args:
-        root: The folder to write to.
-        points: Whose ids and categories are used.
+        path: The file.
+        categories: COCO's records of the categories; every label is one's name.
+        image_ids: Each image's number.
         polygons: Write polygons instead of run lengths.
         simplify: How far polygons may move, in pixels.
-        name: Another name of the file.
     """
 
     def __init__(
         self,
-        root: Path,
-        points: PointsFile,
+        path: str | PathLike[str],
+        categories: list[dict[str, Any]],
+        image_ids: Mapping[str, int],
         polygons: bool = False,
         simplify: float = 0.0,
-        name: str = "instances.json",
     ) -> None:
-        self.path = root / name
-        self.points = points
+        self.path = Path(path)
+        self.categories = categories
+        self.image_ids = image_ids
         self.polygons = polygons
         self.simplify = simplify
-        self.category_ids = {record["name"]: record["id"] for record in points.categories}
+        self._category_ids = {record["name"]: record["id"] for record in categories}
 
-    def image(self, masks: ImageMasks) -> ImageExport:
+    def image(self, image: AnnotatedImage) -> Written:
+        number = self.image_ids[image.name]
+        height, width = image.hw
+        record = {"id": number, "file_name": image.name, "height": height, "width": width}
+        annotations = [self._annotation(number, annotated) for annotated in image.objects]
+        return Written(image.name, len(annotations), record=(record, annotations))
+
+    def _annotation(self, image_id: int, annotated: AnnotatedObject) -> dict[str, Any]:
         from pycocotools import mask as coco_mask
 
-        annotations = []
-        for entry, rle in masks.objects:
-            annotation = {
-                "id": entry.number,
-                "image_id": self.points.image_ids[masks.image],
-                "category_id": self.category_ids[entry.label],
-                "iscrowd": 0,
-                "area": int(coco_mask.area(rle)),
-                "bbox": [int(n) for n in coco_mask.toBbox(rle)],
-                "extreme_points": entry.points.tolist(),
-                "segmentation": rle,
-            }
-            if self.polygons:
-                mask = rle_to_mask(rle)
-                polygons = mask_to_polygons(mask, self.simplify)
-                annotation["segmentation"] = polygons
-                annotation["polygon_iou"] = round(polygon_iou(mask, polygons), 6)
-            annotations.append(annotation)
-        height, width = masks.hw
-        record = {
-            "id": self.points.image_ids[masks.image],
-            "file_name": masks.image,
-            "height": height,
-            "width": width,
+        annotation = {
+            "id": annotated.number,
+            "image_id": image_id,
+            "category_id": self._category_ids[annotated.label],
+            "iscrowd": 0,
+            "area": int(coco_mask.area(annotated.rle)),
+            "bbox": [int(n) for n in coco_mask.toBbox(annotated.rle)],
+            "extreme_points": annotated.points.tolist(),
+            "segmentation": annotated.rle,
         }
-        return ImageExport(masks.image, len(annotations), record=(record, annotations))
+        if self.polygons:
+            mask = rle_to_mask(annotated.rle)
+            polygons = mask_to_polygons(mask, self.simplify)
+            annotation["segmentation"] = polygons
+            annotation["polygon_iou"] = round(polygon_iou(mask, polygons), 6)
+        return annotation
 
-    def finish(self, exports: list[ImageExport]) -> str:
-        records = [export.record for export in exports]
+    def finish(self, written: list[Written]) -> str:
+        records = [image.record for image in written]
         annotations = [annotation for _, found in records for annotation in found]
         content = {
             "info": {"description": "masks from extreme points"},
             "images": sorted((image for image, _ in records), key=lambda r: r["id"]),
             "annotations": sorted(annotations, key=lambda r: r["id"]),
-            "categories": self.points.categories,
+            "categories": self.categories,
         }
-        with replacing(self.path) as temporary:
-            temporary.write_text(json.dumps(content))
+        write_json(self.path, content)
         return f"{self.path}{self._loss(annotations)}"
 
     def _loss(self, annotations: list[dict[str, Any]]) -> str:
-        if not self.polygons:
+        if not self.polygons or not annotations:
             return ""
         ious = [annotation["polygon_iou"] for annotation in annotations]
         worst = min(annotations, key=lambda r: r["polygon_iou"])

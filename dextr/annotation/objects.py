@@ -1,14 +1,17 @@
-"""One object to cut out, as a file of points names it."""
+"""The records of annotating: an object to cut out, the object cut out, an image of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import PurePath
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dextr.common.files import inside
+from dextr.common.rle import mask_to_rle, rle_to_mask
 
 NO_LABEL = "object"
 
@@ -18,20 +21,61 @@ class ObjectPoints:
     """One object to cut out.
 
     Attributes:
-        number: Its row in the file, from 1, or its annotation's id.
-        image: The image's file, relative to the folder of images.
+        number: Its number, such as its row in a file, from 1, or its annotation's id.
+        image: The image's name: its file, relative to the folder of images.
         points: (N, 2), xy; not yet known to lie in the image.
         label: Name of its category.
-        place: Where it stands, such as `points.csv:3`.
-        image_hw: Height and width the image should have; None if the file does not say.
+        place: Where it stands, for messages, such as `points.csv:3`.
+        image_hw: Height and width the image should have; None if nobody said.
     """
 
     number: int
     image: str
     points: NDArray[np.float64]
-    label: str
-    place: str
+    label: str = NO_LABEL
+    place: str = ""
     image_hw: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "points", np.asarray(self.points, np.float64))
+
+
+@dataclass(frozen=True)
+class AnnotatedObject:
+    """One object as it was cut out, or as far as it was clicked.
+
+    Attributes:
+        number: Its number among the objects it belongs with.
+        label: Name of its category.
+        points: (N, 2), xy: the clicks it was made from.
+        threshold: The probability its pixels exceed.
+        rle: Its mask as COCO's compressed run lengths; empty while it is not finished.
+        place: Where its points stand, for messages.
+    """
+
+    number: int
+    label: str
+    points: NDArray[np.float64]
+    threshold: float
+    rle: dict[str, Any] = field(default_factory=dict, repr=False)
+    place: str = ""
+
+    @classmethod
+    def of_mask(
+        cls,
+        mask: NDArray,
+        points: NDArray[np.float64],
+        threshold: float,
+        label: str = NO_LABEL,
+        number: int = 1,
+    ) -> AnnotatedObject:
+        """Return the object with this mask (H, W)."""
+        return cls(number, label, points, threshold, mask_to_rle(mask))
+
+    @cached_property
+    def mask(self) -> NDArray[np.bool_]:
+        """(H, W) bool, the whole object, also where others lie on top."""
+        return rle_to_mask(self.rle)
 
 
 @dataclass(frozen=True)
@@ -48,6 +92,30 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.place}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class AnnotatedImage:
+    """What was cut out of one image.
+
+    Attributes:
+        name: The image's name: its file, relative to the folder of images.
+        hw: Its height and width; (0, 0) if it could not be read.
+        objects: The finished objects in their order.
+        problems: The objects that could not be cut out.
+        draft: The object that somebody is still clicking.
+    """
+
+    name: str
+    hw: tuple[int, int]
+    objects: list[AnnotatedObject] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    draft: AnnotatedObject | None = None
+
+    @property
+    def readable(self) -> bool:
+        """Whether the image could be read; if not, all its objects are problems."""
+        return self.hw != (0, 0)
 
 
 @dataclass(frozen=True)
@@ -71,14 +139,30 @@ class PointsFile:
         """Collect entries; images and categories are numbered by name, from 1."""
         found = list(entries)
         objects = [entry for entry in found if isinstance(entry, ObjectPoints)]
-        labels = sorted({entry.label for entry in objects})
-        images = sorted({entry.image for entry in objects})
         return cls(
             objects,
             [entry for entry in found if isinstance(entry, Problem)],
-            [{"id": k, "name": label, "supercategory": ""} for k, label in enumerate(labels, 1)],
-            {image: k for k, image in enumerate(images, 1)},
+            numbered_categories(sorted({entry.label for entry in objects})),
+            numbered(sorted({entry.image for entry in objects})),
         )
+
+
+def numbered(names: Iterable[str]) -> dict[str, int]:
+    """Return each name with its number, from 1."""
+    return {name: number for number, name in enumerate(names, 1)}
+
+
+def numbered_categories(labels: Iterable[str]) -> list[dict[str, Any]]:
+    """Return COCO's records of categories with these names, numbered from 1."""
+    return [{"id": k, "name": n, "supercategory": ""} for n, k in numbered(labels).items()]
+
+
+def by_image(objects: Iterable[ObjectPoints]) -> dict[str, list[ObjectPoints]]:
+    """Return each image's objects; both in the order in which they come."""
+    grouped: dict[str, list[ObjectPoints]] = {}
+    for entry in objects:
+        grouped.setdefault(entry.image, []).append(entry)
+    return grouped
 
 
 def points_of(values: Any) -> NDArray[np.float64]:
@@ -109,10 +193,7 @@ def image_of(name: Any) -> str:
     """
     if not isinstance(name, str) or not name.strip():
         raise ValueError(f"expected the name of an image file, got {name!r}")
-    path = PurePath(name.strip())
-    if path.is_absolute() or ".." in path.parts:
-        raise ValueError(f"the image {name!r} leads out of the folder of images: name it below it")
-    return path.as_posix()
+    return inside(name.strip())
 
 
 def label_of(label: Any) -> str:

@@ -1,50 +1,17 @@
-"""The objects cut out of one image, and the pictures they are kept in."""
+"""The pictures that the objects cut out of one image are kept in."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dextr.annotation.objects import NO_LABEL
-from dextr.common.rle import mask_to_rle, rle_to_mask
-from dextr.visualize import overlay, save_palette_png, save_picture
-
-MAX_OBJECTS = 254
-
-
-@dataclass(frozen=True)
-class AnnotatedObject:
-    """One object as it was cut out.
-
-    Attributes:
-        rle: Its mask as COCO's compressed run lengths.
-        points: (N, 2), xy: the clicks it was made from.
-        threshold: The probability its pixels exceed.
-        label: Name of its category.
-    """
-
-    rle: dict[str, Any] = field(repr=False)
-    points: NDArray[np.float64]
-    threshold: float
-    label: str = NO_LABEL
-
-    @classmethod
-    def of_mask(
-        cls, mask: NDArray, points: NDArray[np.float64], threshold: float, label: str = NO_LABEL
-    ) -> AnnotatedObject:
-        """Return the object with this mask (H, W)."""
-        return cls(mask_to_rle(mask), points, threshold, label)
-
-    @cached_property
-    def mask(self) -> NDArray[np.bool_]:
-        """(H, W) bool, the whole object, also where others lie on top."""
-        return rle_to_mask(self.rle)
+from dextr.annotation.objects import AnnotatedObject
+from dextr.common.label_png import MOST_OBJECTS, paint, write_label_map, write_mask
+from dextr.visualize import overlay, save_picture
 
 
 def label_map(objects: Sequence[AnnotatedObject], hw: tuple[int, int]) -> NDArray[np.uint8]:
@@ -53,12 +20,7 @@ def label_map(objects: Sequence[AnnotatedObject], hw: tuple[int, int]) -> NDArra
     Raises:
         ValueError: More objects than a palette PNG has labels for.
     """
-    if len(objects) > MAX_OBJECTS:
-        raise ValueError(f"a palette PNG holds {MAX_OBJECTS} objects, got {len(objects)}")
-    labels = np.zeros(hw, np.uint8)
-    for number, annotated in enumerate(objects, 1):
-        labels[annotated.mask] = number
-    return labels
+    return paint((annotated.mask for annotated in objects), hw, "later")
 
 
 @dataclass(frozen=True)
@@ -117,17 +79,17 @@ class AnnotationFiles:
         labels = label_map(objects, image.shape[:2])
         for number, annotated in enumerate(objects, 1):
             self._save_object(number, annotated)
-        save_palette_png(self.labels, labels)
+        write_label_map(self.labels, labels)
         masks, points = [o.mask for o in objects], [o.points for o in objects]
         save_picture(self.overlay, overlay(image, masks, points))
-        for number in range(len(objects) + 1, MAX_OBJECTS + 1):
+        for number in range(len(objects) + 1, MOST_OBJECTS + 1):
             self.object_mask(number).unlink(missing_ok=True)
 
     def save_newest(self, objects: Sequence[AnnotatedObject]) -> None:
         """Write the last object and the labels of all: quick, for after each object."""
         labels = label_map(objects, objects[-1].mask.shape)
         self._save_object(len(objects), objects[-1])
-        save_palette_png(self.labels, labels)
+        write_label_map(self.labels, labels)
 
     def _save_object(self, number: int, annotated: AnnotatedObject) -> None:
-        save_picture(self.object_mask(number), annotated.mask.astype(np.uint8) * np.uint8(255))
+        write_mask(self.object_mask(number), annotated.mask)

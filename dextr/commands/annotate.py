@@ -6,20 +6,26 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
-from dextr.annotation.coco_writer import CocoExporter, Exporter, ImageExport
-from dextr.annotation.cut_out import cut_out
-from dextr.annotation.label_map_writer import PngExporter, VocExporter
-from dextr.annotation.objects import ObjectPoints, PointsFile, Problem
-from dextr.annotation.parts import PartStore
-from dextr.annotation.points_file import read_points
+from dextr.annotation import (
+    AnnotatedImage,
+    CocoWriter,
+    FolderWriter,
+    PointsFile,
+    Problem,
+    VocWriter,
+    Writer,
+    Written,
+    annotate,
+    read_points,
+)
+from dextr.annotation.objects import by_image
 from dextr.common.cli import positive
 from dextr.common.processes import World, join
 from dextr.predictor import Predictor
-from dextr.weights.load import LoadedNetwork, load_network
+from dextr.weights.load import load_network
 
 PARTS = ".parts"
 EPILOG = """files of points:
@@ -52,48 +58,72 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `python -m dextr annotate`."""
     args = parse(argv)
     with join(args.device) as world:
-        return annotate(args, world)
+        points = read_points(args.points, args.from_masks)
+        check_folders(args.points, args.images, args.output)
+        if world.main:
+            _report(points.problems)
+        writer = make_writer(args, points)
+        written, left_out = annotate_share(args, points, writer, world)
+        left_out = len(points.problems) + sum(world.gather(left_out))
+        return finish(args, writer, written, left_out, world)
 
 
-def annotate(args: argparse.Namespace, world: World) -> int:
-    """Cut out this process's share of the images; return the exit code."""
-    points = read_points(args.points, args.from_masks)
-    check_folders(args.points, args.images, args.output)
-    if world.main:
-        _report(points.problems)
-    exporter = make_exporter(args, points)
+def annotate_share(
+    args: argparse.Namespace, points: PointsFile, writer: Writer, world: World
+) -> tuple[list[Written], int]:
+    """Cut out and write this process's share of the images.
+
+    Returns:
+        What was written, and how many objects were not.
+    """
     loaded = load_network(args.weights)
     if world.main and not loaded.trained:
         print("these weights are UNTRAINED: the masks mean nothing", file=sys.stderr)
     predictor = Predictor.from_loaded(
         loaded, world.device, threshold=args.threshold, batch_size=args.batch_size
     )
-    store = PartStore(args.output / PARTS, fingerprint(loaded, predictor))
-    by_image: dict[str, list[ObjectPoints]] = {}
-    for entry in points.objects:
-        by_image.setdefault(entry.image, []).append(entry)
-    own = sorted(by_image)[world.rank :: world.size]
-    exports: list[ImageExport] = []
-    problems: list[Problem] = []
-    for image in tqdm(own, "annotate", unit="image", disable=None if world.main else True):
-        found, bad = annotate_image(args.images, by_image[image], predictor, store, exporter)
-        _report(bad)
-        exports += found
-        problems += bad
-    exports = [export for part in world.gather(exports) for export in part]
-    bad_count = len(points.problems) + sum(world.gather(len(problems)))
-    count = sum(export.count for export in exports)
+    grouped = by_image(points.objects)
+    own = sorted(grouped)[world.rank :: world.size]
+    objects = [entry for name in own for entry in grouped[name]]
+    images = annotate(args.images, objects, predictor, args.output / PARTS, loaded.digest())
+    hidden = None if world.main else True
+    written: list[Written] = []
+    left_out = 0
+    for image in tqdm(images, "annotate", len(own), unit="image", disable=hidden):
+        problems = _write(writer, image, written)
+        _report(problems)
+        left_out += len(problems)
+    return written, left_out
+
+
+def _write(writer: Writer, image: AnnotatedImage, written: list[Written]) -> list[Problem]:
+    """Write an image if it could be read, add what was written, and return what was not."""
+    if not image.readable:
+        return image.problems
+    try:
+        written.append(writer.image(image))
+    except ValueError as error:
+        return image.problems + [Problem(o.place, str(error)) for o in image.objects]
+    return image.problems + written[-1].problems
+
+
+def finish(
+    args: argparse.Namespace, writer: Writer, written: list[Written], left_out: int, world: World
+) -> int:
+    """Write what spans all images of all processes, say what was done; return the exit code."""
+    everything = [image for share in world.gather(written) for image in share]
+    count = sum(image.count for image in everything)
     if not count:
         raise ValueError(
-            f"{args.points}: no object could be annotated ({bad_count} rows were left out)"
+            f"{args.points}: no object could be annotated ({left_out} rows were left out)"
         )
     if world.main:
-        where = exporter.finish(sorted(exports, key=lambda export: export.image))
-        print(f"{count} objects on {len(exports)} images: {where}", flush=True)
-        if bad_count:
-            print(f"{bad_count} rows were left out, see above", file=sys.stderr)
+        where = writer.finish(sorted(everything, key=lambda image: image.image))
+        print(f"{count} objects on {len(everything)} images: {where}", flush=True)
+        if left_out:
+            print(f"{left_out} rows were left out, see above", file=sys.stderr)
     # torchrun ends all processes once one returns 1: none may before everything is written.
-    return world.from_main(1 if bad_count else 0)
+    return world.from_main(1 if left_out else 0)
 
 
 def check_folders(points: Path, images: Path, output: Path) -> None:
@@ -113,36 +143,19 @@ def check_folders(points: Path, images: Path, output: Path) -> None:
         raise ValueError(f"{output} holds other files: give --output a new or empty folder")
 
 
-def make_exporter(args: argparse.Namespace, points: PointsFile) -> Exporter:
+def make_writer(args: argparse.Namespace, points: PointsFile) -> Writer:
     """Return what writes the format that was asked for."""
     if args.format == "voc":
-        return VocExporter(args.output, args.images, points, args.split or "train")
+        return VocWriter(args.output, args.images, points, args.split or "train")
     if args.format == "png":
-        return PngExporter(args.output, args.images, points)
-    polygons = args.segmentation == "polygons"
-    return CocoExporter(args.output, points, polygons, args.simplify or 0)
-
-
-def fingerprint(loaded: LoadedNetwork, predictor: Predictor) -> list[Any]:
-    """Return what the masks depend on besides images and points."""
-    return [loaded.digest(), predictor.size, predictor.relax, predictor.threshold]
-
-
-def annotate_image(
-    folder: Path,
-    objects: Sequence[ObjectPoints],
-    predictor: Predictor,
-    store: PartStore,
-    exporter: Exporter,
-) -> tuple[list[ImageExport], list[Problem]]:
-    """Cut out and write the objects of one image; return what was written and what could not be."""
-    file = folder / objects[0].image
-    try:
-        masks = cut_out(file, objects, predictor, store)
-        export = exporter.image(masks)
-    except ValueError as error:
-        return [], [Problem(entry.place, str(error)) for entry in objects]
-    return [export], masks.problems + export.problems
+        return FolderWriter(args.output, args.images, points)
+    return CocoWriter(
+        args.output / "instances.json",
+        points.categories,
+        points.image_ids,
+        args.segmentation == "polygons",
+        args.simplify or 0,
+    )
 
 
 def _report(problems: Sequence[Problem]) -> None:

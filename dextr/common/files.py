@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 
@@ -39,6 +41,44 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def inside(name: str) -> str:
+    """Return a file's name relative to some folder, with / between its parts.
+
+    Raises:
+        ValueError: It leads out of the folder.
+    """
+    path = PurePath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"the name {name!r} leads out of the folder: name it below it")
+    return path.as_posix()
+
+
+def unique_names(files: Iterable[str]) -> dict[str, str]:
+    """Return a plain name for each file: its own without ending where that is unique.
+
+    Raises:
+        ValueError: Two have the same name even so.
+
+    >>> unique_names(["a.jpg", "b/a.jpg", "c.jpg", "c.png"])
+    {'a.jpg': 'a', 'b/a.jpg': 'b_a', 'c.jpg': 'c_jpg', 'c.png': 'c_png'}
+    """
+    files = list(files)
+    stems = Counter(_plain(PurePath(file).with_suffix("")) for file in files)
+    names = {}
+    for file in files:
+        stem = _plain(PurePath(file).with_suffix(""))
+        names[file] = stem if stems[stem] == 1 else _plain(file).replace(".", "_")
+    uses = Counter(names.values())
+    twice = [file for file, name in names.items() if uses[name] > 1]
+    if twice:
+        raise ValueError(f"the files {' and '.join(twice[:2])} get the same name: rename one")
+    return names
+
+
+def _plain(path: str | PurePath) -> str:
+    return re.sub(r"[/\\\s]", "_", str(path))
 
 
 def read_json(path: str | os.PathLike[str], what: str) -> Any:

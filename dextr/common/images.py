@@ -60,16 +60,16 @@ def readable_suffixes() -> set[str]:
     return {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
 
 
-def image_files(folder: str | PathLike[str]) -> list[Path]:
-    """Return the images right in a folder, by name; hidden files are left out.
+def image_files(folder: Path) -> list[Path]:
+    """Return a folder's image files by name, hidden ones and folders in it left out.
 
     Raises:
-        ValueError: There is none.
+        ValueError: There are none.
     """
     known = readable_suffixes()
     files = [
         file
-        for file in sorted(Path(folder).iterdir())
+        for file in sorted(folder.iterdir())
         if file.suffix.lower() in known and not file.name.startswith(".")
     ]
     if not files:

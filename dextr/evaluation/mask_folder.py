@@ -7,23 +7,22 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from os import PathLike
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from dextr.common.files import replacing
+from dextr.common.files import inside, replacing
+from dextr.common.label_png import MOST_OBJECTS, paint, read_label_map, write_label_map
 from dextr.evaluation.protocol import EvaluationSettings
 from dextr.evaluation.scoring import Objects, Outcome, outcome_of
 from dextr.samples import Instance
-from dextr.visualize import save_palette_png
 
 In = TypeVar("In")
 Out = TypeVar("Out")
 
-MOST_LABELS = 254
 NO_POINTS = np.zeros((0, 2))
 
 
@@ -41,7 +40,7 @@ def labels_of(object_id: NDArray, image: NDArray) -> NDArray[np.int64]:
     [1, 2, 1]
     """
     ids = np.asarray(object_id, dtype=np.int64)
-    if ids.size == 0 or (ids.min() >= 1 and ids.max() <= MOST_LABELS):
+    if ids.size == 0 or (ids.min() >= 1 and ids.max() <= MOST_OBJECTS):
         return ids
     first = np.searchsorted(image, image)
     return np.arange(len(ids)) - first + 1
@@ -64,11 +63,11 @@ class MaskFolder:
 
     def object_path(self, image_id: str, object_id: int) -> Path:
         """Return where one object's mask lies."""
-        return self.root / "objects" / _checked(image_id) / f"{object_id}.png"
+        return self.root / "objects" / inside(image_id) / f"{object_id}.png"
 
     def map_path(self, image_id: str) -> Path:
         """Return where an image's label map lies."""
-        return self.root / f"{_checked(image_id)}.png"
+        return self.root / f"{inside(image_id)}.png"
 
     def write_object(self, instance: Instance, mask: NDArray) -> None:
         """Write one object's mask (H, W)."""
@@ -78,18 +77,16 @@ class MaskFolder:
     def write_map(self, image_id: str, object_ids: Iterable[int], labels: Iterable[int]) -> None:
         """Draw the objects saved of one image into its palette PNG, the smallest on top."""
         numbers = dict(zip(object_ids, labels, strict=True))
-        if max(numbers.values()) > MOST_LABELS:
+        if max(numbers.values()) > MOST_OBJECTS:
             warnings.warn(
                 f"{image_id}: {len(numbers)} objects do not fit a palette PNG; their masks are "
                 f"under {self.root / 'objects'} only",
                 stacklevel=2,
             )
             return
-        masks = {k: _read(self.object_path(image_id, k)) != 0 for k in numbers}
-        drawn = np.zeros(next(iter(masks.values())).shape, np.uint8)
-        for k in sorted(masks, key=lambda k: -np.count_nonzero(masks[k])):
-            drawn[masks[k]] = numbers[k]
-        save_palette_png(self.map_path(image_id), drawn)
+        masks = [read_label_map(self.object_path(image_id, k)) != 0 for k in numbers]
+        drawn = paint(masks, (masks[0].shape[0], masks[0].shape[1]), "smaller", numbers.values())
+        write_label_map(self.map_path(image_id), drawn)
 
     def read(self, instance: Instance, label: int) -> NDArray:
         """Return an object's mask or probabilities (H, W), 0..1: its own file or its image's.
@@ -100,11 +97,11 @@ class MaskFolder:
         own = self.object_path(instance.image_id, instance.object_id)
         shared = self.map_path(instance.image_id)
         if own.exists():
-            values = _read(own)
+            values = read_label_map(own)
             full = 255 if values.dtype == np.uint8 else 65535
             return values / (full if values.max(initial=0) > 1 else 1)
         if shared.exists():
-            return (_read(shared) == label).astype(np.float32)
+            return (read_label_map(shared) == label).astype(np.float32)
         raise ValueError(
             f"no mask of {instance.name}: expected {own} (one object) or {shared} (label map, "
             f"value {label})"
@@ -134,23 +131,6 @@ class MaskFolder:
             return outcome_of(row, instance, prob, NO_POINTS, settings)
 
         return map_ahead(judge, rows, workers, 2 * workers)
-
-
-def _checked(image_id: str) -> str:
-    if PurePosixPath(image_id).is_absolute() or ".." in PurePosixPath(image_id).parts:
-        raise ValueError(f"the image name {image_id!r} would lead out of the folder")
-    return image_id
-
-
-def _read(path: Path) -> NDArray:
-    try:
-        with Image.open(path) as picture:
-            values = np.asarray(picture)
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(f"{path}: not a readable picture ({error})") from None
-    if values.ndim != 2:
-        raise ValueError(f"{path}: expected one channel (palette or grey), got {values.shape}")
-    return values.astype(np.uint8) if values.dtype == bool else values
 
 
 def map_ahead(

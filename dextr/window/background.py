@@ -14,7 +14,7 @@ from dextr.samples import Prediction
 
 
 @dataclass(frozen=True)
-class Answer:
+class Reply:
     """What came of one prediction: the prediction, or the problem in words.
 
     Attributes:
@@ -38,7 +38,7 @@ class PredictionWorker:
     def __init__(self, predictor: Predictor) -> None:
         self.predictor = predictor
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prediction")
-        self._running: Future[Answer] | None = None
+        self._running: Future[Reply] | None = None
 
     @property
     def busy(self) -> bool:
@@ -53,7 +53,7 @@ class PredictionWorker:
             raise RuntimeError("the last answer was not taken yet")
         self._running = self._executor.submit(self._predict, image, list(points), revision)
 
-    def take(self, wait: bool = False) -> Answer | None:
+    def take(self, wait: bool = False) -> Reply | None:
         """Return the answer, once; None while there is none. `wait` stays until it is there."""
         if self._running is None or not (wait or self._running.done()):
             return None
@@ -66,12 +66,12 @@ class PredictionWorker:
 
     def _predict(
         self, image: NDArray[np.uint8], points: list[tuple[float, float]], revision: int
-    ) -> Answer:
+    ) -> Reply:
         start = time.perf_counter()
         try:
             prediction = self.predictor.predict(image, points)
         except ValueError as error:
-            return Answer(revision, time.perf_counter() - start, problem=str(error))
+            return Reply(revision, time.perf_counter() - start, problem=str(error))
         except Exception as error:  # out of memory, say: the window must live on
-            return Answer(revision, time.perf_counter() - start, problem=f"failed: {error!r}")
-        return Answer(revision, time.perf_counter() - start, prediction)
+            return Reply(revision, time.perf_counter() - start, problem=f"failed: {error!r}")
+        return Reply(revision, time.perf_counter() - start, prediction)

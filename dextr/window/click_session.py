@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dextr.annotation.objects import NO_LABEL
-from dextr.annotation.pictures import MAX_OBJECTS, AnnotatedObject
+from dextr.annotation.objects import NO_LABEL, AnnotatedImage, AnnotatedObject
+from dextr.common.label_png import MOST_OBJECTS
 from dextr.points import SIDES
 from dextr.samples import Prediction
-from dextr.window.session_record import Draft, ImageRecord, Point
+
+Point = tuple[float, float]
 
 NEEDED = 4
 THRESHOLD_RANGE = (0.05, 0.95)
@@ -56,20 +56,21 @@ class ClickSession:
         self._answered = -1
 
     @classmethod
-    def of_record(cls, record: ImageRecord, threshold: float, label: str) -> ClickSession:
+    def of_record(cls, record: AnnotatedImage, threshold: float, label: str) -> ClickSession:
         """Return a session that goes on where another was left."""
         session = cls(record.hw, threshold, label)
         # Copies, whose masks go when this session does.
         session.accepted = [replace(annotated) for annotated in record.objects]
         if record.draft is not None:
-            session._reopen(record.draft.points, record.draft.threshold, record.draft.label)
+            session._reopen(record.draft)
         return session
 
-    @property
-    def record(self) -> ImageRecord:
-        """What was done so far."""
-        draft = Draft(list(self.points), self.threshold, self.label) if self.points else None
-        return ImageRecord(self.hw, [replace(annotated) for annotated in self.accepted], draft)
+    def record(self, name: str) -> AnnotatedImage:
+        """Return what was done so far on the image of that name."""
+        points = np.array(self.points, np.float64)
+        draft = AnnotatedObject(self.number, self.label, points, self.threshold)
+        objects = [replace(annotated) for annotated in self.accepted]
+        return AnnotatedImage(name, self.hw, objects, draft=draft if self.points else None)
 
     @property
     def number(self) -> int:
@@ -139,9 +140,7 @@ class ClickSession:
         if self._history:
             self._set_points(self._history.pop())
         elif self.accepted:
-            last = self.accepted.pop()
-            points = [(x, y) for x, y in last.points.tolist()]
-            self._reopen(points, last.threshold, last.label)
+            self._reopen(self.accepted.pop())
             self.note = f"object {self.number} is open again"
         else:
             self.note = "nothing to undo"
@@ -164,7 +163,8 @@ class ClickSession:
         mask = self.mask
         if self.waiting or mask is None or not mask.any():
             return None
-        return AnnotatedObject.of_mask(mask, np.array(self.points), self.threshold, self.label)
+        points = np.array(self.points, np.float64)
+        return AnnotatedObject.of_mask(mask, points, self.threshold, self.label, self.number)
 
     def accept(self) -> bool:
         """Finish the current object and start the next; False, with a note, if there is no mask."""
@@ -172,8 +172,8 @@ class ClickSession:
         if current is None:
             self.note = "there is no mask to accept yet"
             return False
-        if len(self.accepted) == MAX_OBJECTS:
-            self.note = f"a palette PNG holds {MAX_OBJECTS} objects: go on with another image"
+        if len(self.accepted) == MOST_OBJECTS:
+            self.note = f"a palette PNG holds {MOST_OBJECTS} objects: go on with another image"
             return False
         self.accepted.append(current)
         self._history = []
@@ -190,11 +190,12 @@ class ClickSession:
         mask = self.mask
         return mask is not None and bool(mask.any())
 
-    def _reopen(self, points: Sequence[Point], threshold: float, label: str) -> None:
-        self.threshold, self.label = threshold, label
-        self._history = [list(points[:k]) for k in range(len(points))]
+    def _reopen(self, annotated: AnnotatedObject) -> None:
+        self.threshold, self.label = annotated.threshold, annotated.label
+        points: list[Point] = [(x, y) for x, y in annotated.points.tolist()]
+        self._history = [points[:k] for k in range(len(points))]
         self._prediction = None
-        self._set_points(list(points))
+        self._set_points(points)
 
     def _change_points(self, points: list[Point]) -> None:
         self._history.append(self.points)

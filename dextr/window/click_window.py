@@ -11,7 +11,7 @@ from matplotlib.backend_bases import CloseEvent, KeyEvent, key_press_handler
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dextr.annotation.pictures import AnnotatedObject
+from dextr.annotation.objects import AnnotatedObject
 from dextr.predictor import Predictor
 from dextr.window.background import PredictionWorker
 from dextr.window.click_session import ClickSession

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from dextr.annotation.label_map_writer import unique_names
 from dextr.annotation.pictures import AnnotationFiles
+from dextr.common.files import unique_names
 from dextr.common.images import readable_suffixes
 from dextr.window.photos import Photos
 from dextr.window.session_file import SessionFile
@@ -97,7 +97,7 @@ def _beside(photos: Photos, output: Path) -> SessionLayout:
         layout = SessionLayout.beside(output.with_name(f"{name}{output.suffix}"))
         if layout.session.exists():
             session = SessionFile.read(layout.session)
-            if (session.folder, [*session.records]) == (photos.folder, photos.names):
+            if (session.folder, [*session.images]) == (photos.folder, photos.names):
                 return layout
         elif not any(files.exist() for files in layout.pictures([""]).values()):
             return layout

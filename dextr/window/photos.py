@@ -1,4 +1,4 @@
-"""The photos to annotate: files, a folder, or one in memory. Each is read when it is needed."""
+"""The photos to annotate, each read when it is needed, and the labels to choose from."""
 
 from __future__ import annotations
 
@@ -60,3 +60,26 @@ def _files(path: Path) -> list[Path]:
     if not path.exists():
         raise ValueError(f"{path}: no such image file or folder")
     return image_files(path) if path.is_dir() else [path]
+
+
+def read_labels(text: str) -> list[str]:
+    """Return the labels in a text file, one per line, or in a text such as `person,dog`.
+
+    Raises:
+        ValueError: There are none.
+
+    >>> read_labels("person, traffic light,person")
+    ['person', 'traffic light']
+    """
+    path = Path(text)
+    if path.suffix.lower() == ".txt" or path.is_file():
+        try:
+            parts = path.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path}: not a readable file of labels ({error})") from None
+    else:
+        parts = text.split(",")
+    labels = list(dict.fromkeys(part.strip() for part in parts if part.strip()))
+    if not labels:
+        raise ValueError(f"{text!r}: no labels in it; expected person,dog or a file, one per line")
+    return labels

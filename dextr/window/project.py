@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
-from dextr.annotation.objects import NO_LABEL
+from dextr.annotation.coco_writer import CocoWriter
+from dextr.annotation.objects import NO_LABEL, AnnotatedImage, numbered, numbered_categories
 from dextr.window.click_session import ClickSession
 from dextr.window.layout import SessionLayout
 from dextr.window.photos import Photos
-from dextr.window.session_export import export_coco
 from dextr.window.session_file import SessionFile
-from dextr.window.session_record import ImageRecord
 
 
 class AnnotationProject:
@@ -46,7 +47,7 @@ class AnnotationProject:
         if path and path.exists():
             self.file = SessionFile.read(path)
         self._pictures = (
-            layout.pictures(dict.fromkeys([*photos.names, *self.file.records])) if layout else {}
+            layout.pictures(dict.fromkeys([*photos.names, *self.file.images])) if layout else {}
         )
         self.labels = list(dict.fromkeys([*labels, *self.file.labels])) or [NO_LABEL]
         self._start(threshold)
@@ -58,7 +59,7 @@ class AnnotationProject:
         opened, problems = self._open_first(order, threshold, self.labels[0])
         if not opened:
             raise ValueError(problems)
-        going_on = f"Going on with {self.summary()}. " if self.file.records else ""
+        going_on = f"Going on with {self.summary()}. " if self.file.images else ""
         self.session.note = (going_on + problems).strip()
 
     def _open_first(
@@ -81,7 +82,7 @@ class AnnotationProject:
         except ValueError as error:
             return str(error)
         hw = (image.shape[0], image.shape[1])
-        record = self.file.records.get(name, ImageRecord(hw))
+        record = self.file.images.get(name, AnnotatedImage(name, hw))
         if record.hw != hw:
             return (
                 f"{name} is {hw[1]} x {hw[0]} pixels, but was {record.hw[1]} x {record.hw[0]} when "
@@ -148,9 +149,9 @@ class AnnotationProject:
             OSError: It could not be written.
             ValueError: Another program writes it as well.
         """
-        record = self.session.record
-        if record.objects or record.draft or self.name in self.file.records:
-            self.file.keep(self.name, record)
+        record = self.session.record(self.name)
+        if record.objects or record.draft or self.name in self.file.images:
+            self.file.keep(record)
         self.file.write()
 
     def save_newest(self) -> None:
@@ -173,10 +174,22 @@ class AnnotationProject:
         if self.session.accepted or files.exist():
             files.save(self.image, self.session.accepted)
         if self.file.count or self.layout.coco.exists():
-            export_coco(self.file, self.labels, self.layout.coco)
+            self._export(self.layout.coco)
+
+    def _export(self, path: Path) -> None:
+        """Write all finished objects to COCO's file, numbered over all photos."""
+        images = []
+        count = 0
+        for image in self.file.images.values():
+            objects = [replace(o, number=count + o.number) for o in image.objects]
+            count += len(objects)
+            if objects:
+                images.append(replace(image, objects=objects))
+        image_ids = numbered(image.name for image in images)
+        CocoWriter(path, numbered_categories(self.labels), image_ids).write(images)
 
     def summary(self) -> str:
         """Return what is finished, in one line."""
-        done = sum(bool(record.objects) for record in self.file.records.values())
+        done = sum(bool(record.objects) for record in self.file.images.values())
         count = self.file.count
         return f"{count} object{'s' * (count != 1)} on {done} image{'s' * (done != 1)}"

@@ -7,8 +7,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from dextr.annotation.objects import AnnotatedImage, AnnotatedObject, label_of, points_of
 from dextr.common.files import replacing
-from dextr.window.session_record import ImageRecord, from_json, to_json
+from dextr.common.rle import encode_segmentation
+from dextr.points import check_points
 
 VERSION = 1
 
@@ -29,7 +33,7 @@ class SessionFile:
         folder: Where the photos are.
 
     Attributes:
-        records: What was done, by photo.
+        images: What was done, by photo.
         current: Name of the photo that was open last.
     """
 
@@ -37,14 +41,14 @@ class SessionFile:
         self.path = path
         self.folder = folder
         self.current = ""
-        self.records: dict[str, ImageRecord] = {}
+        self.images: dict[str, AnnotatedImage] = {}
         self._lines: dict[str, str] = {}
         self._seen = _stamp(path)
 
     @property
     def count(self) -> int:
         """How many objects are finished."""
-        return sum(len(record.objects) for record in self.records.values())
+        return sum(len(image.objects) for image in self.images.values())
 
     @classmethod
     def read(cls, path: Path) -> SessionFile:
@@ -63,10 +67,10 @@ class SessionFile:
             session.folder = _text(content["folder"])
             session.current = _text(content["current"])
             for entry in content["images"]:
-                name = _text(entry["file_name"])
-                if name in session.records:
-                    raise ValueError(f"{name} is there twice")
-                session.keep(name, from_json(entry))
+                image = _image(entry)
+                if image.name in session.images:
+                    raise ValueError(f"{image.name} is there twice")
+                session.keep(image)
         except (ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
             reason = f"no {error}" if isinstance(error, KeyError) else error
             raise ValueError(
@@ -78,15 +82,15 @@ class SessionFile:
     @property
     def labels(self) -> list[str]:
         """The labels that are used, each once."""
-        records = self.records.values()
-        finished = [annotated.label for record in records for annotated in record.objects]
-        unfinished = [record.draft.label for record in records if record.draft]
+        images = self.images.values()
+        finished = [annotated.label for image in images for annotated in image.objects]
+        unfinished = [image.draft.label for image in images if image.draft]
         return list(dict.fromkeys(finished + unfinished))
 
-    def keep(self, name: str, record: ImageRecord) -> None:
+    def keep(self, image: AnnotatedImage) -> None:
         """Take over what was done on a photo; `write` puts it on the disk."""
-        self.records[name] = record
-        self._lines[name] = json.dumps(to_json(name, record))
+        self.images[image.name] = image
+        self._lines[image.name] = json.dumps(_entry(image))
 
     def write(self) -> None:
         """Write the file, if anything was kept in it.
@@ -95,7 +99,7 @@ class SessionFile:
             OSError: It could not be written.
             ValueError: Another program has written it meanwhile.
         """
-        if self.path is None or not self.records:
+        if self.path is None or not self.images:
             return
         if _stamp(self.path) != self._seen:
             raise ValueError(f"{self.path} was changed by another window or program")
@@ -114,7 +118,77 @@ def _stamp(path: Path | None) -> tuple[int, ...]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
+def _entry(image: AnnotatedImage) -> dict[str, Any]:
+    """Return what was done on a photo as the file has it."""
+    entry: dict[str, Any] = {
+        "file_name": image.name,
+        "height": image.hw[0],
+        "width": image.hw[1],
+        "objects": [{**_clicks(done), "segmentation": done.rle} for done in image.objects],
+    }
+    return entry if image.draft is None else {**entry, "draft": _clicks(image.draft)}
+
+
+def _clicks(annotated: AnnotatedObject) -> dict[str, Any]:
+    return {
+        "label": annotated.label,
+        "threshold": annotated.threshold,
+        "points": annotated.points.tolist(),
+    }
+
+
+def _image(entry: dict[str, Any]) -> AnnotatedImage:
+    """Return what was done on a photo.
+
+    Raises:
+        ValueError: A value cannot be right; with a wrong structure also TypeError, LookupError,
+            OverflowError.
+    """
+    hw = (_whole(entry["height"]), _whole(entry["width"]))
+    objects = [_object(number, done, hw) for number, done in enumerate(entry["objects"], 1)]
+    draft = entry.get("draft")
+    return AnnotatedImage(
+        _text(entry["file_name"]),
+        hw,
+        objects,
+        draft=None if draft is None else _draft(len(objects) + 1, draft, hw),
+    )
+
+
+def _object(number: int, entry: dict[str, Any], hw: tuple[int, int]) -> AnnotatedObject:
+    points = check_points(points_of(entry["points"]), hw)
+    rle = entry["segmentation"]
+    if not isinstance(rle, dict) or not isinstance(rle["counts"], str):
+        raise ValueError("expected a mask as compressed run lengths")
+    area, _ = encode_segmentation(rle, hw)
+    if not area:
+        raise ValueError("a mask without pixels")
+    label = label_of(entry["label"])
+    return AnnotatedObject(number, label, points, _probability(entry["threshold"]), rle)
+
+
+def _draft(number: int, entry: dict[str, Any], hw: tuple[int, int]) -> AnnotatedObject:
+    points = np.asarray(entry["points"], np.float64).reshape(-1, 2)
+    limit = np.array([hw[1], hw[0]]) - 0.5
+    if not ((points >= -0.5) & (points <= limit)).all():
+        raise ValueError("points outside the image")
+    label = label_of(entry["label"])
+    return AnnotatedObject(number, label, points, _probability(entry["threshold"]))
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"expected text, got {value!r}")
     return value
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int or value < 1:
+        raise ValueError(f"expected a height or width in pixels, got {value!r}")
+    return value
+
+
+def _probability(value: Any) -> float:
+    if type(value) not in (int, float) or not 0 <= value <= 1:
+        raise ValueError(f"expected a threshold in 0..1, got {value!r}")
+    return float(value)

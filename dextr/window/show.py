@@ -1,14 +1,21 @@
-"""The click window on a screen or in a browser."""
+"""The click window on a screen, in a browser or in a notebook."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from dextr.common.images import ImageLike
+from dextr.predictor import Predictor, load_predictor
 from dextr.window.click_window import ClickWindow
+from dextr.window.layout import choose_layout
+from dextr.window.photos import Photos
+from dextr.window.project import AnnotationProject
 
 LOOPBACK = "127.0.0.1"
 SIZE = (10, 8)  # inches, of 100 pixels
@@ -18,6 +25,7 @@ ADVICE = (
     "it where there is a display (DISPLAY) and Tk or Qt for Python (python3-tk, or pip install "
     "PySide6)"
 )
+NOTEBOOK_ADVICE = "run the line %matplotlib widget first (pip install ipympl)"
 GOODBYE_SECONDS = 0.5
 
 
@@ -88,3 +96,39 @@ def end_server_on_quit(window: ClickWindow) -> None:
         loop.call_later(GOODBYE_SECONDS, loop.stop)
 
     window.quit = leave
+
+
+def annotate(
+    images: ImageLike | Sequence[str | PathLike[str]],
+    predictor: Predictor | None = None,
+    labels: Sequence[str] = (),
+    output: str | PathLike[str] | None = None,
+) -> ClickWindow:
+    """Open the click window below a notebook's cell, and return it while it goes on.
+
+    Run `%matplotlib widget` first. `objects` and `masks` of what is returned are what was cut out
+    of the open image so far.
+
+    Args:
+        images: An image, a file, a folder, or several of either.
+        predictor: Makes the masks; None is the network that comes with the project.
+        labels: Names of the categories.
+        output: Where the work is kept, and found again the next time; see
+            `dextr.window.layout.choose_layout`. None keeps it in memory.
+
+    Raises:
+        ValueError: The backend has no window, no image can be opened, or the output is another's.
+
+    >>> window = annotate("photo.jpg")  # doctest: +SKIP
+    >>> window.masks  # doctest: +SKIP
+    """
+    if isinstance(images, (str, PathLike)):
+        photos = Photos.find([images])
+    elif isinstance(images, Sequence):
+        photos = Photos.find(images)
+    else:
+        photos = Photos({"image.png": images})
+    predictor = predictor or load_predictor()
+    layout = None if output is None else choose_layout(photos, Path(output))
+    project = AnnotationProject(photos, predictor.threshold, layout, labels)
+    return ClickWindow(new_figure(NOTEBOOK_ADVICE), predictor, project)

@@ -79,7 +79,7 @@ class WindowView:
         text(0.5, 0.91, warning, ha="center", color="crimson", visible=bool(warning), bbox=box)
         self._current: list[Artist] = []
         self._accepted: list[Artist] = []
-        if project.file.records:
+        if project.file.images:
             self.show_saved(True)
         self.open()
 

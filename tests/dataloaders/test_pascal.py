@@ -7,7 +7,8 @@ from PIL import Image
 from support.objects import close, rows_of, slow_rows
 from support.trees import VOC_TRAIN, VOC_VAL, make_voc, write_grey, write_palette
 
-from dataloaders.pascal import VOC_CATEGORIES, PascalInstances, pascal_image_ids
+from dataloaders.pascal import PascalInstances, pascal_image_ids
+from dextr.common.label_png import VOC_CATEGORIES
 
 
 @pytest.fixture

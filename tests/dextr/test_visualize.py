@@ -8,16 +8,8 @@ from dextr.visualize import (
     contact_sheet,
     object_color,
     overlay,
-    palette,
-    save_palette_png,
     save_picture,
 )
-
-
-def reference_color(number):
-    """The bit rule, spelled out channel by channel as text."""
-    bits = f"{number:09b}"[::-1]
-    return [int((bits[channel::3] + "00000")[:8], 2) for channel in range(3)]
 
 
 def disc(hw, centre, radius):
@@ -33,15 +25,6 @@ def grown(mask, reach):
         rows = slice(max(row - reach, 0), row + reach + 1)
         result[rows, max(column - reach, 0) : column + reach + 1] = True
     return result
-
-
-def test_palette_follows_the_bit_rule():
-    assert palette().tolist() == [reference_color(number) for number in range(256)]
-
-
-def test_palette_is_the_one_in_voc_files():
-    person, void = palette()[15].tolist(), palette()[255].tolist()
-    assert (person, void) == ([192, 128, 128], [224, 224, 192])
 
 
 def test_object_colors_differ():
@@ -150,33 +133,6 @@ def test_overlay_changes_no_pixel_far_from_a_mask(seed, height, width):
     mask = rng.random((height, width)) < 0.1
     far = ~grown(mask, 3)
     assert (overlay(image, [mask])[far] == image[far]).all()
-
-
-@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64])
-def test_palette_png_round_trip(tmp_path, dtype):
-    labels = np.random.default_rng(0).integers(0, 256, (13, 7)).astype(dtype)
-    save_palette_png(tmp_path / "new" / "labels.png", labels)
-    with Image.open(tmp_path / "new" / "labels.png") as png:
-        assert png.mode == "P"
-        assert (np.asarray(png) == labels).all()
-        assert (np.asarray(png.convert("RGB")) == palette()[labels.astype(int)]).all()
-
-
-@pytest.mark.parametrize(
-    ("labels", "message"),
-    [
-        (np.array([[0, 256]]), "0..255, got 0..256: write fewer objects"),
-        (np.array([[-1, 3]]), "got -1..3"),
-        (np.zeros((2, 2)), "whole numbers"),
-        (np.zeros((2, 2, 1), np.uint8), r"\(H, W\)"),
-    ],
-)
-def test_palette_png_keeps_the_old_file_when_labels_are_wrong(tmp_path, labels, message):
-    path = tmp_path / "labels.png"
-    path.write_bytes(b"old")
-    with pytest.raises(ValueError, match=message):
-        save_palette_png(path, labels)
-    assert path.read_bytes() == b"old"
 
 
 @pytest.mark.parametrize("shape", [(4, 5), (4, 5, 3)])

@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 from fuzz.damage import damaged, replace_somewhere
 
-from dextr.annotation.pictures import AnnotatedObject
+from dextr.annotation.objects import AnnotatedImage, AnnotatedObject
 from dextr.points import check_points
 from dextr.window.session_file import SessionFile
-from dextr.window.session_record import Draft, ImageRecord
 
 HW = (20, 30)
 MOST_PIXELS = 10**6
@@ -32,7 +31,7 @@ def read(rng: random.Random, folder: Path) -> None:
         session = SessionFile.read(path)
     finally:
         assert path.read_bytes() == content
-    for record in session.records.values():
+    for record in session.images.values():
         for annotated in record.objects:
             assert (check_points(annotated.points, record.hw) == annotated.points).all()
             assert 0 <= annotated.threshold <= 1
@@ -41,9 +40,9 @@ def read(rng: random.Random, folder: Path) -> None:
                 assert annotated.mask.any()
     session.current += " "
     session.write()
-    again = SessionFile.read(path) if session.records else session
+    again = SessionFile.read(path) if session.images else session
     assert (again.folder, again.current) == (session.folder, session.current)
-    assert list(again.records) == list(session.records)
+    assert list(again.images) == list(session.images)
     assert again.count == session.count
 
 
@@ -57,8 +56,10 @@ def _content(rng: random.Random, folder: Path) -> bytes:
             )
             for _ in range(rng.randrange(3))
         ]
-        draft = rng.choice((None, Draft([(1.0, 2.0)], 0.5), Draft([], 0.1)))
-        session.keep(f"{k}.jpg", ImageRecord(HW, objects, draft))
+        clicks = rng.choice((None, [(1.0, 2.0)], []))
+        points = np.array(clicks or [], float).reshape(-1, 2)
+        draft = None if clicks is None else AnnotatedObject(1, "cat", points, 0.5)
+        session.keep(AnnotatedImage(f"{k}.jpg", HW, objects, draft=draft))
     session.write()
     assert session.path is not None
     value: object = json.loads(session.path.read_bytes())

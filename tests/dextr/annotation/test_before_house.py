@@ -8,14 +8,15 @@ import pytest
 from PIL import Image
 from support.golden import FOLDER
 
-from dextr.annotation.coco_writer import CocoExporter
-from dextr.annotation.cut_out import cut_out
-from dextr.annotation.label_map_writer import PngExporter, VocExporter
-from dextr.annotation.parts import PartStore
-from dextr.annotation.points_file import read_points
+from dextr.annotation import CocoWriter, FolderWriter, VocWriter, annotate, read_points
 
 OLD = FOLDER / "before_house"
-SETTINGS = ["network", 32, 10, 0.8]
+
+
+class Asleep:
+    """A predictor that must not be asked."""
+
+    size, relax, threshold = 32, 10, 0.8
 
 
 @pytest.fixture
@@ -24,41 +25,36 @@ def points():
 
 
 @pytest.fixture
-def masks(points, tmp_path):
-    """What was kept; the network must not be asked."""
+def found(points, tmp_path):
+    """What was kept."""
     shutil.copytree(OLD / "images", tmp_path / "images")
     for file in (tmp_path / "images").rglob("*.png"):
         os.utime(file, ns=(10**18, 10**18))
-    by_image = {}
-    for entry in points.objects:
-        by_image.setdefault(entry.image, []).append(entry)
-    store = PartStore(OLD / "parts", SETTINGS)
-    return [cut_out(tmp_path / "images" / k, by_image[k], None, store) for k in sorted(by_image)]
+    images = annotate(tmp_path / "images", points.objects, Asleep(), OLD / "parts", "network")
+    return list(images)
 
 
-def test_what_was_wrong_is_kept_too(masks):
-    assert [len(image.objects) for image in masks] == [2, 1]
-    assert "point (99, 1) lies outside the image of 16 x 12 pixels" in masks[0].problems[0].reason
+def test_what_was_wrong_is_kept_too(found):
+    assert [len(image.objects) for image in found] == [2, 1]
+    assert "point (99, 1) lies outside the image of 16 x 12 pixels" in found[0].problems[0].reason
 
 
 @pytest.mark.parametrize(("name", "options"), [("rle", ()), ("polygons", (True, 1.0))])
-def test_coco_to_the_byte(points, masks, tmp_path, name, options):
-    exporter = CocoExporter(tmp_path, points, *options)
-    exporter.finish([exporter.image(image) for image in masks])
+def test_coco_to_the_byte(points, found, tmp_path, name, options):
+    path = tmp_path / "instances.json"
+    CocoWriter(path, points.categories, points.image_ids, *options).write(found)
     old = (OLD / "annotated" / f"{name}.json").read_bytes()
-    assert (tmp_path / "instances.json").read_bytes() == old
+    assert path.read_bytes() == old
 
 
 @pytest.mark.filterwarnings("ignore:not among VOC's classes")
 @pytest.mark.parametrize("kind", ["voc", "png"])
-def test_label_maps_to_the_pixel(points, masks, tmp_path, kind):
+def test_label_maps_to_the_pixel(points, found, tmp_path, kind):
     images, out = tmp_path / "images", tmp_path / "out"
-    exporter = (
-        VocExporter(out, images, points, "val")
-        if kind == "voc"
-        else PngExporter(out, images, points)
-    )
-    exporter.finish([exporter.image(image) for image in masks])
+    if kind == "voc":
+        VocWriter(out, images, points, "val").write(found)
+    else:
+        FolderWriter(out, images, points).write(found)
     old = OLD / "annotated" / kind
     files = [path.relative_to(old) for path in old.rglob("*.*")]
     assert len(files) == 5

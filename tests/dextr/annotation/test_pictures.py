@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dextr.annotation.pictures import AnnotatedObject, AnnotationFiles, label_map
+from dextr.annotation.objects import AnnotatedObject
+from dextr.annotation.pictures import AnnotationFiles, label_map
 
 
 def an_object(mask):
@@ -38,7 +39,7 @@ def test_label_map_shows_the_last_object_of_each_pixel(count):
 
 def test_more_objects_than_labels_are_refused(tmp_path):
     files = AnnotationFiles.beside(tmp_path / "a.png")
-    with pytest.raises(ValueError, match="holds 254 objects, got 255"):
+    with pytest.raises(ValueError, match="holds 254 objects, got number 255"):
         files.save(np.zeros((9, 11, 3), np.uint8), random_objects(255))
     assert list(tmp_path.iterdir()) == []
 

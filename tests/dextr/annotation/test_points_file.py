@@ -79,8 +79,8 @@ class TestCsv:
             ("a.jpg,1,5,9,4,4,0,5,", "points must be numbers"),
             ("a.jpg,1,5,9,4,4,0,5,nine", "points must be numbers"),
             (" ," + ROW[6:], "expected the name of an image file, got ' '"),
-            ("../a.jpg," + ROW[6:], "leads out of the folder of images"),
-            ("/a.jpg," + ROW[6:], "leads out of the folder of images"),
+            ("../a.jpg," + ROW[6:], "leads out of the folder"),
+            ("/a.jpg," + ROW[6:], "leads out of the folder"),
         ],
     )
     def test_a_bad_row_is_named_and_the_next_is_read(self, read, row, message):

@@ -15,9 +15,10 @@ from support.trees import make_coco
 
 from dataloaders.coco import CocoInstances
 from dataloaders.folder import FolderInstances
-from dataloaders.pascal import VOC_CATEGORIES, PascalInstances
+from dataloaders.pascal import PascalInstances
 from dextr.__main__ import main
 from dextr.common.images import read_image
+from dextr.common.label_png import VOC_CATEGORIES
 from dextr.predictor import Predictor
 
 ROOT = Path(__file__).parents[3]

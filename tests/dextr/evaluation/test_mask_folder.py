@@ -5,10 +5,10 @@ import pytest
 from PIL import Image
 from support.made import ListInstances, random_instance
 
+from dextr.common.label_png import palette
 from dextr.evaluation.mask_folder import MaskFolder, labels_of
 from dextr.evaluation.protocol import EvaluationSettings
 from dextr.metrics import iou
-from dextr.visualize import palette
 
 SETTINGS = EvaluationSettings(thresholds=(0.5,))
 COUNT = 6
@@ -147,10 +147,10 @@ def test_unreadable_files_are_named(folder, instances, content):
     path = folder.object_path("image1", 2)
     path.parent.mkdir(parents=True)
     if content is None:
-        Image.new("RGB", (80, 60)).save(path)
+        Image.new("RGB", (80, 60), "red").save(path)
     else:
         path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"image1/2\.png: (not a readable|expected one channel)"):
+    with pytest.raises(ValueError, match=r"image1/2\.png: (not a readable|expected a mask of one)"):
         folder.read(instances[0], 1)
 
 

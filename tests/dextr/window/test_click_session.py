@@ -184,7 +184,7 @@ def test_a_record_is_gone_on_with(clicks):
         session.click(k, 2 * k)
     session.label = "dog"
     session.change_threshold(-0.05)
-    again = ClickSession.of_record(session.record, 0.5, "bird")
+    again = ClickSession.of_record(session.record("a.jpg"), 0.5, "bird")
     assert again.points == session.points
     assert [o.label for o in again.accepted] == ["cat"]
     assert (again.accepted[0].mask == session.accepted[0].mask).all()
@@ -199,7 +199,7 @@ def test_a_record_holds_no_masks_in_memory():
     session = after_clicks()
     session.accept()
     assert session.accepted[0].mask.any()
-    assert "mask" not in vars(session.record.objects[0])
+    assert "mask" not in vars(session.record("a.jpg").objects[0])
 
 
 def test_undo_takes_points_then_opens_the_last_object_again():

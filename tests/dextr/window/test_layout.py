@@ -2,11 +2,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dextr.annotation.pictures import AnnotatedObject
+from dextr.annotation.objects import AnnotatedImage, AnnotatedObject
 from dextr.window.layout import SessionLayout, choose_layout
 from dextr.window.photos import Photos
 from dextr.window.session_file import SessionFile
-from dextr.window.session_record import ImageRecord
 
 ONE = Photos({"cat.jpg": ""}, "/photos")
 TWO = Photos({"cat.jpg": "", "dog.jpg": ""}, "/photos")
@@ -14,7 +13,7 @@ TWO = Photos({"cat.jpg": "", "dog.jpg": ""}, "/photos")
 
 def a_session(layout, folder="/photos", name="cat.jpg"):
     session = SessionFile(layout.session, folder)
-    session.keep(name, ImageRecord((3, 4)))
+    session.keep(AnnotatedImage(name, (3, 4)))
     session.write()
 
 

@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dextr.annotation.pictures import AnnotatedObject
+from dextr.annotation.objects import AnnotatedImage, AnnotatedObject
 from dextr.window.session_file import SessionFile
-from dextr.window.session_record import Draft, ImageRecord
 
 HW = (6, 9)
 POINTS = np.array([[1.0, 2.0], [7.5, 2.25], [4.0, 0.0], [4.0, 5.0], [6.0, 4.0]])
@@ -21,9 +20,9 @@ def an_object(seed, label="object"):
 def a_session(path):
     session = SessionFile(path, "/photos")
     session.current = "b/ü.jpg"
-    draft = Draft([(0.5, 1.5), (8.49, -0.5)], 0.3, "dog")
-    session.keep("a.jpg", ImageRecord(HW, [an_object(0, "cat"), an_object(1)]))
-    session.keep("b/ü.jpg", ImageRecord(HW, [], draft))
+    draft = AnnotatedObject(1, "dog", np.array([(0.5, 1.5), (8.49, -0.5)]), 0.3)
+    session.keep(AnnotatedImage("a.jpg", HW, [an_object(0, "cat"), an_object(1)]))
+    session.keep(AnnotatedImage("b/ü.jpg", HW, draft=draft))
     return session
 
 
@@ -33,9 +32,11 @@ def test_what_is_written_is_read_again(tmp_path):
     read = SessionFile.read(written.path)
     assert (read.folder, read.current, read.count) == ("/photos", "b/ü.jpg", 2)
     assert read.labels == ["cat", "object", "dog"]
-    assert list(read.records) == ["a.jpg", "b/ü.jpg"]
-    for old, new in zip(written.records.values(), read.records.values(), strict=True):
-        assert (new.hw, new.draft, len(new.objects)) == (old.hw, old.draft, len(old.objects))
+    assert list(read.images) == ["a.jpg", "b/ü.jpg"]
+    for old, new in zip(written.images.values(), read.images.values(), strict=True):
+        assert (new.hw, len(new.objects)) == (old.hw, len(old.objects))
+        for a, b in [(old.draft, new.draft)] if old.draft else []:
+            assert (b.label, b.threshold, b.points.tolist()) == ("dog", 0.3, a.points.tolist())
         for a, b in zip(old.objects, new.objects, strict=True):
             assert (b.label, b.threshold) == (a.label, a.threshold)
             assert (b.points == a.points).all()
@@ -65,11 +66,11 @@ def test_in_memory(tmp_path, monkeypatch):
 
 def test_what_another_program_wrote_is_not_written_over(tmp_path):
     first, second = (a_session(tmp_path / "session.json") for _ in range(2))
-    second.keep("c.jpg", ImageRecord(HW))
+    second.keep(AnnotatedImage("c.jpg", HW))
     second.write()
     with pytest.raises(ValueError, match="changed by another window or program"):
         first.write()
-    assert "c.jpg" in SessionFile.read(second.path).records
+    assert "c.jpg" in SessionFile.read(second.path).images
     second.write()
 
 
@@ -163,4 +164,4 @@ def test_whatever_is_in_the_file_it_is_read_or_refused(written, data):
     except ValueError as error:
         assert "session.json" in str(error)  # noqa: PT017
     else:
-        assert all(o.mask.any() for r in session.records.values() for o in r.objects)
+        assert all(o.mask.any() for r in session.images.values() for o in r.objects)

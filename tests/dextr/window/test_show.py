@@ -7,10 +7,10 @@ from matplotlib import pyplot as plt
 from PIL import Image
 from support.click_window import HW, StubPredictor, cut_out
 
+from dextr.window import annotate
 from dextr.window import show as window_show
 from dextr.window.click_window import ClickWindow
 from dextr.window.layout import SessionLayout
-from dextr.window.notebook import annotate
 from dextr.window.photos import Photos
 from dextr.window.project import AnnotationProject
 from dextr.window.show import in_browser, new_figure, show
