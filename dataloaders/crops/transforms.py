@@ -103,8 +103,8 @@ class TrainTransform:
             extremes = sample_extreme_points(mask, 0, rng)
             noise = rng.uniform(0, config.click_jitter + 1)
             clicks = jitter_points(extremes, noise, hw, rng)
-            return CropWindow.around(clicks, hw, relax, config.size), clicks
-        return CropWindow.around(mask, hw, relax, config.size), None
+            return CropWindow.around_points(clicks, hw, relax, config.size), clicks
+        return CropWindow.around_mask(mask, relax, config.size), None
 
     def _extra_points(
         self, target: NDArray[np.bool_], rng: np.random.Generator
