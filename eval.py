@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import fields
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
 
+from dataloaders.crops.sources import SourceConfig, open_sources
 from dataloaders.instances import Instances
-from dataloaders.open import DATASETS, open_dataset
+from dataloaders.open import DATASETS, open_dataset, with_categories
 from dextr.common.cli import run
 from dextr.common.processes import World, join
 from dextr.evaluation.cases import write_page
@@ -26,16 +29,18 @@ from dextr.evaluation.report import as_json, draw_curve, refinement_table, table
 from dextr.evaluation.scoring import Outcome
 from dextr.metrics import ObjectScore, summarize
 from dextr.samples import THRESHOLD
+from dextr.training.options import build, read_json
 from dextr.training.step import spread
 from dextr.weights.load import load_network
 
 SWEEP = tuple(k / 20 for k in range(1, 20))
 CURVE = "clicks.png"
+RUN = "run"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line."""
-    args = parse(argv, DATASETS)
+    args = parse(argv, (*DATASETS, RUN))
     with join(args.device) as world:
         instances = open_instances(args, world)
         rows = spread(len(instances), args.limit or 0)
@@ -68,6 +73,11 @@ def open_instances(args: argparse.Namespace, world: World) -> Instances:
         args.dataset = "shapes"
         if world.main:
             print("no --dataset given: scoring synthetic shapes made on the fly")
+    if args.dataset == RUN:
+        if args.root is None or args.split is not None or args.annotations is not None:
+            raise ValueError("run takes a run's folder, --root, and no --split or --annotations")
+        kept_out = open_kept_out(args.root)
+        return with_categories(kept_out, args.categories) if args.categories else kept_out
     return open_dataset(
         args.dataset,
         args.root,
@@ -75,6 +85,25 @@ def open_instances(args: argparse.Namespace, world: World) -> Instances:
         annotations=args.annotations,
         categories=args.categories,
     )
+
+
+def open_kept_out(run: str | PathLike[str]) -> Instances:
+    """Return the objects that a training run validates on, from the run's folder.
+
+    Raises:
+        ValueError: It is no run's folder, or the run kept nothing out.
+    """
+    file = Path(run) / "config.json"
+    if not file.is_file():
+        raise ValueError(f"{run}: expected a run's folder with config.json")
+    values = read_json(file)
+    names = {spec.name for spec in fields(SourceConfig)}
+    chosen = {name: value for name, value in values.items() if name in names}
+    config = build({"sources": SourceConfig}, chosen, str(file))["sources"]
+    validation = open_sources(config, int(values.get("seed", 0)))[1]
+    if validation is None:
+        raise ValueError(f"{run}: the run has no validation objects (--val-fraction keeps some)")
+    return validation
 
 
 def make_judge(args: argparse.Namespace, instances: Instances, world: World) -> Judge:

@@ -12,7 +12,7 @@ to train or to take apart, is `dextr.weights.load_network(NAME).network`.
 from __future__ import annotations
 
 from dextr import Predictor, load_predictor
-from dextr.devices import pick_device
+from dextr.common.processes import pick_device
 from networks import build_network
 
 dependencies = [

@@ -19,24 +19,24 @@ from typing import Any
 import torch
 from torch.amp.grad_scaler import GradScaler
 
-from dataloaders.loader import BatchLoader
-from dataloaders.sources import open_sources
-from dataloaders.training_set import BatchPlan, TrainingSet
-from dataloaders.transforms import TrainTransform, TransformConfig
+from dataloaders.crops.loader import BatchLoader
+from dataloaders.crops.sources import SourceConfig, open_sources
+from dataloaders.crops.training_set import BatchPlan, TrainingSet
+from dataloaders.crops.transforms import TrainTransform, TransformConfig
 from dextr.common import cli
 from dextr.common.processes import World, join
 from dextr.training.checkpoint import TrainState
-from dextr.training.config import DEMONSTRATION, ModelConfig, OptimConfig, RunConfig, SourceConfig
+from dextr.training.config import DEMONSTRATION, ModelConfig, OptimConfig, RunConfig
 from dextr.training.hard_objects import HardExamples
 from dextr.training.interrupt import Stopped, StopRequest
 from dextr.training.log import RunLog, environment, write_json
 from dextr.training.optim import MovingAverage, build_optimizer
-from dextr.training.options import add_options, build, flatten, free_names, read_json
+from dextr.training.options import add_options, build, flatten, free_names, public, read_json
 from dextr.training.run_folder import RunPlace, find_place
 from dextr.training.trainer import Trainer
 from dextr.weights import initialize
 from networks import DextrNet
-from networks.init import init_random
+from networks.dextr_net import init_random
 
 GROUPS = {
     "sources": SourceConfig,
@@ -129,7 +129,8 @@ def train(options: dict[str, Any], place: RunPlace, world: World, stop: StopRequ
         len(training), optim.batch_size, run.seed, world.rank, world.size, optim.hard_examples
     )
     loader = BatchLoader(training_set, plan, run.workers, world.device.type == "cuda")
-    about = {"config": values, "size": transform.size, "relax": transform.relax}
+    about = {"config": values, "public": public(options)}
+    about |= {"size": transform.size, "relax": transform.relax}
     trainer = Trainer(
         state, loader, validation, optim, run, about, place.folder, log, world,
         stop,

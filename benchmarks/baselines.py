@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dataloaders.augment import Affine
-from dataloaders.transforms import TrainTransform
+from dataloaders.crops.augment import Affine
+from dataloaders.crops.transforms import TrainTransform
 from dextr.common.label_png import VOID_LABEL
 from dextr.geometry import RELAX, SIZE
 from dextr.heatmap import FWHM

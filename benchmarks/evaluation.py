@@ -29,12 +29,12 @@ from benchmarks.timing import machine, markdown
 from benchmarks.trainee import wait_for
 from dataloaders.pascal import PascalInstances
 from dextr.common import cli
-from dextr.devices import pick_device
+from dextr.common.processes import pick_device
 from dextr.evaluation.protocol import EvaluationSettings
 from dextr.evaluation.scoring import evaluate
 from dextr.predictor import Predictor
 from networks import DextrNet, NetworkConfig, for_inference
-from networks.init import init_random
+from networks.dextr_net import init_random
 
 NAMES = ("no network", "float32", "folded", "folded, bf16")
 HEADER = ("network", "workers", "objects/s", "ms per object", "network alone", "share of it")

@@ -21,21 +21,21 @@ from torch.nn.parallel import DistributedDataParallel
 from benchmarks.evaluation import Half
 from benchmarks.timing import machine, markdown
 from benchmarks.trainee import OURS, PLAIN, Trainee, made_batches
-from dataloaders.loader import BatchLoader
+from dataloaders.crops.loader import BatchLoader
+from dataloaders.crops.training_set import BatchPlan, TrainingSet
+from dataloaders.crops.transforms import TrainTransform, TransformConfig
 from dataloaders.shapes import ShapesInstances
-from dataloaders.training_set import BatchPlan, TrainingSet
-from dataloaders.transforms import TrainTransform, TransformConfig
 from dextr import Predictor, load_predictor
 from dextr.batch import on_device
 from dextr.common import cli
-from dextr.common.processes import synchronize_batch_norm
-from dextr.devices import pick_device
+from dextr.common.processes import pick_device
 from dextr.evaluation.protocol import EvaluationSettings
 from dextr.evaluation.scoring import evaluate
 from dextr.metrics import iou
 from dextr.points import sample_extreme_points
 from networks import DextrNet, NetworkConfig
-from networks.init import init_random
+from networks.dextr_net import init_random
+from networks.sync_norm import synchronize_batch_norm
 
 CPU = torch.device("cpu")
 SMALL = NetworkConfig("resnet18", head_width=16, stages=2)

@@ -26,11 +26,11 @@ import numpy as np
 from benchmarks import baselines
 from benchmarks.made_voc import make_voc
 from benchmarks.timing import HEADER, comparison, interleaved, machine, markdown, use_threads
+from dataloaders.crops.loader import BatchLoader
+from dataloaders.crops.training_set import BatchPlan, TrainingSet
+from dataloaders.crops.transforms import TrainTransform, TransformConfig
 from dataloaders.instances import Instances
-from dataloaders.loader import BatchLoader
 from dataloaders.pascal import PascalInstances
-from dataloaders.training_set import BatchPlan, TrainingSet
-from dataloaders.transforms import TrainTransform, TransformConfig
 from dextr.common import cli
 from dextr.common.images import read_image
 from dextr.common.label_png import read_label_map

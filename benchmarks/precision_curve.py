@@ -24,22 +24,21 @@ from torch.amp.grad_scaler import GradScaler
 from tqdm import tqdm
 
 from benchmarks.timing import machine, markdown
+from dataloaders.crops.loader import BatchLoader
+from dataloaders.crops.training_set import BatchPlan, TrainingSet
+from dataloaders.crops.transforms import TrainTransform, TransformConfig
 from dataloaders.instances import Instances
-from dataloaders.loader import BatchLoader
 from dataloaders.open import open_dataset
-from dataloaders.training_set import BatchPlan, TrainingSet
-from dataloaders.transforms import TrainTransform, TransformConfig
 from dextr.batch import on_device
 from dextr.common import cli
-from dextr.common.processes import World
-from dextr.devices import pick_device
+from dextr.common.processes import World, pick_device
 from dextr.training.checkpoint import TrainState
 from dextr.training.config import ModelConfig, OptimConfig
 from dextr.training.optim import build_optimizer, learning_rate_factor, set_learning_rate
 from dextr.training.step import LossWatch, train_step
 from dextr.weights import initialize
 from networks import DextrNet
-from networks.init import init_random
+from networks.dextr_net import init_random
 
 RUNS = {"float32": ("off", 0), "bf16": ("bf16", 0), "float32, other seed": ("off", 1)}
 

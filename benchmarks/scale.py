@@ -25,9 +25,9 @@ import numpy as np
 from benchmarks.made_coco import make_coco
 from benchmarks.timing import machine, markdown, use_threads
 from dataloaders.coco import CocoInstances
-from dataloaders.loader import BatchLoader
-from dataloaders.training_set import BatchPlan, TrainingSet
-from dataloaders.transforms import TrainTransform, TransformConfig
+from dataloaders.crops.loader import BatchLoader
+from dataloaders.crops.training_set import BatchPlan, TrainingSet
+from dataloaders.crops.transforms import TrainTransform, TransformConfig
 from dextr.common import cli
 from dextr.evaluation.protocol import EvaluationSettings, prompt_for
 from dextr.evaluation.scoring import outcome_of
@@ -149,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{machine()}; annotation file of {file.stat().st_size / MIB:.0f} MiB")
         fresh = multiprocessing.get_context("forkserver")
         fresh.set_forkserver_preload(
-            ["dataloaders.coco", "dataloaders.loader", "dextr.evaluation.scoring"]
+            ["dataloaders.coco", "dataloaders.crops.loader", "dextr.evaluation.scoring"]
         )
         for stage in STAGES:
             with ProcessPoolExecutor(1, fresh) as pool:

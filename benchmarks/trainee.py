@@ -19,7 +19,7 @@ from dextr.training.config import OptimConfig
 from dextr.training.optim import build_optimizer
 from dextr.training.step import batch_loss, forward, train_step
 from networks import DextrNet, NetworkConfig
-from networks.init import init_random
+from networks.dextr_net import init_random
 
 REPEATS = 3
 

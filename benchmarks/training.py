@@ -38,13 +38,13 @@ from benchmarks.trainee import (
     training_flops,
     wait_for,
 )
-from dataloaders.loader import BatchLoader
+from dataloaders.crops.loader import BatchLoader
+from dataloaders.crops.training_set import BatchPlan, TrainingSet
+from dataloaders.crops.transforms import TrainTransform, TransformConfig
 from dataloaders.pascal import PascalInstances
-from dataloaders.training_set import BatchPlan, TrainingSet
-from dataloaders.transforms import TrainTransform, TransformConfig
 from dextr.batch import Batch, on_device
 from dextr.common import cli
-from dextr.devices import pick_device
+from dextr.common.processes import pick_device
 from networks import NetworkConfig
 
 PAPER_BATCH = 5

@@ -1,10 +1,9 @@
 """Where annotated objects come from."""
 
 from dataloaders.coco import CocoInstances
-from dataloaders.combine import CombinedInstances
 from dataloaders.davis import DavisInstances
 from dataloaders.folder import FolderInstances
-from dataloaders.instances import Instances, ObjectIndex, Subset
+from dataloaders.instances import CombinedInstances, Instances, ObjectIndex, Subset
 from dataloaders.open import DATASETS, open_dataset
 from dataloaders.pascal import PascalInstances, pascal_image_ids
 from dataloaders.sbd import SbdInstances

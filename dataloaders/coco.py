@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
-from dataloaders.coco_annotations import names_of_images, pack_annotations
-from dataloaders.index_cache import cached_arrays
+from dataloaders.files import LastRead, read_image_like
+from dataloaders.index_cache import Arrays, cached_arrays
 from dataloaders.instances import Instances, ObjectIndex
 from dataloaders.label_maps import check_present
-from dataloaders.reading import LastRead, read_image_like
+from dextr.common.rle import encode_segmentation, read_coco
 
 
 class CocoInstances(Instances):
@@ -48,7 +51,7 @@ class CocoInstances(Instances):
         packed = cached_arrays(
             f"coco {self.annotations}",
             [self.annotations],
-            lambda: pack_annotations(self.annotations),
+            lambda: index_annotations(self.annotations),
         )
         self.image_files, self.image_hw = packed["files"], packed["image_hw"]
         self.coco_image_ids = packed["image_ids"]
@@ -96,3 +99,78 @@ def _kept_categories(names: list[str], wanted: Sequence[str] | None) -> NDArray[
     if unknown:
         raise ValueError(f"unknown category {unknown[0]!r}; there are: {', '.join(names)}")
     return np.array([k for k, name in enumerate(names) if name in set(wanted)], np.int64)
+
+
+def index_annotations(path: Path) -> Arrays:
+    """Read an annotation file; crowd regions and objects without a pixel are left out.
+
+    Returns:
+        `files`, `image_ids`, `image_hw` (M, 2) by image; `category_names`, `category_ids` by
+        category; `rows` (N, 4) of (image, annotation id, category, area), ascending; `counts`, the
+        objects' compressed run lengths one after another; `starts` (N + 1,), where each begins.
+
+    Raises:
+        ValueError: The file is not of this kind; the message names it and the annotation.
+    """
+    content = read_coco(path)
+    try:
+        files = [str(record["file_name"]) for record in content["images"]]
+        ids = [int(record["id"]) for record in content["images"]]
+        sizes = [(int(r["height"]), int(r["width"])) for r in content["images"]]
+        categories = sorted((int(r["id"]), str(r["name"])) for r in content["categories"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: an image or category lacks or spoils {error}") from None
+    images = {number: (k, sizes[k]) for k, number in enumerate(ids)}
+    if len(images) < len(files):
+        raise ValueError(f"{path}: two images have the same id")
+    numbers = {number: k for k, (number, _) in enumerate(categories)}
+    records = tqdm(content["annotations"], f"index {path.name}", unit="object", disable=None)
+    encoded = (_encode_object(path, record, images, numbers) for record in records)
+    objects = sorted(found for found in encoded if found is not None)
+    rows = np.array([row[:4] for row in objects], np.int64).reshape(-1, 4)
+    if (np.diff(rows[:, :2], axis=0) == 0).all(axis=1).any():
+        raise ValueError(f"{path}: two annotations of an image have the same id")
+    counts = [row[4] for row in objects]
+    return {
+        "files": np.array(files, np.str_),
+        "image_ids": np.array(ids, np.int64),
+        "image_hw": np.array(sizes, np.int32).reshape(-1, 2),
+        "category_names": np.array([name for _, name in categories], np.str_),
+        "category_ids": np.array([number for number, _ in categories], np.int64),
+        "rows": rows,
+        "counts": np.frombuffer(b"".join(counts), np.uint8),
+        "starts": np.concatenate([[0], np.cumsum(list(map(len, counts)), dtype=np.int64)]),
+    }
+
+
+def _encode_object(
+    path: Path,
+    record: Any,
+    images: Mapping[int, tuple[int, tuple[int, int]]],
+    categories: Mapping[int, int],
+) -> tuple[int, int, int, int, bytes] | None:
+    """Return an annotation's image, id, category, area and run lengths, or None if it is left out.
+
+    Args:
+        path: The file, for messages.
+        record: The annotation as the file has it.
+        images: Each image's position and size by its id.
+        categories: Each category's position by its id.
+    """
+    try:
+        if record.get("iscrowd", 0):
+            return None
+        image, hw = images[record["image_id"]]
+        category = categories[record["category_id"]]
+        area, counts = encode_segmentation(record.get("segmentation"), hw)
+        return (image, int(record["id"]), category, area, counts) if area else None
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        number = record.get("id") if isinstance(record, dict) else record
+        reason = f"no {error}" if isinstance(error, KeyError) else error
+        raise ValueError(f"{path}: annotation {number}: {reason}") from None
+
+
+def names_of_images(files: Sequence[str], image_ids: NDArray[np.int64]) -> list[str]:
+    """Return names fit for file names: the files' without extension, or the ids if those clash."""
+    names = [os.path.splitext(file)[0].replace("/", "_") for file in files]
+    return names if len(set(names)) == len(names) else [str(number) for number in image_ids]

@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from dataloaders.files import find_base, read_split
 from dataloaders.label_maps import LabelMapInstances
-from dataloaders.layout import find_base, read_split
 from dextr.common.label_png import read_label_map
 
 RESOLUTION = "480p"
@@ -17,7 +17,7 @@ LISTS = (RESOLUTION, "2016")
 
 
 class DavisInstances(LabelMapInstances):
-    """The frames of DAVIS 2016 at 480p; whatever is not ground is the object.
+    """The frames of DAVIS 2016 at 480p; whatever is not background is the object.
 
     An image's name is `SEQUENCE_FRAME`.
 
@@ -37,14 +37,8 @@ class DavisInstances(LabelMapInstances):
         lines = read_split(next((f for f in lists if f.is_dir()), lists[0]), split)
         pairs = [pair for line in lines for pair in _frames(base, line)]
         self.image_space = str(base)
-        super().__init__(
-            f"davis-{split}",
-            base,
-            split,
-            ["_".join(PurePosixPath(image).with_suffix("").parts[-2:]) for image, _ in pairs],
-            [image for image, _ in pairs],
-            [mask for _, mask in pairs],
-        )
+        files = {"_".join(PurePosixPath(k).with_suffix("").parts[-2:]): (k, m) for k, m in pairs}
+        super().__init__(f"davis-{split}", base, split, files)
 
     def read_labels(self, image: int) -> NDArray[np.int32]:
         return (read_label_map(self.label_path(image)) != 0).astype(np.int32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from os import PathLike
 from pathlib import Path
@@ -10,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dataloaders.files import find_base
 from dataloaders.label_maps import VOID, LabelMapInstances
-from dataloaders.layout import find_base
-from dextr.common.images import readable_suffixes
+from dextr.common.images import image_files
 from dextr.common.label_png import LARGEST_LABEL, VOID_LABEL, read_label_map
 
 LOSSY = (".jpg", ".jpeg", ".jfif")
@@ -22,7 +21,7 @@ SOFT_LEVELS = 10
 class FolderInstances(LabelMapInstances):
     """Objects of `root/images` and `root/masks`, matched by file name without extension.
 
-    Masks are palette, grey (8 or 16 bits) or 1-bit images: 0 ground, other labels objects. 255
+    Masks are palette, grey (8 or 16 bits) or 1-bit images: 0 background, other labels objects. 255
     is void; in a map with labels above 255 it is an object and 65535 is void. Where no mask of
     the folder holds void beside objects, masks of 0 and 255 are binary: 255 is object 1.
 
@@ -40,15 +39,8 @@ class FolderInstances(LabelMapInstances):
         _check_masks(base, images, masks)
         self.image_space = str(base)
         self.binary = False
-        ids = sorted(masks)
-        super().__init__(
-            f"folder-{base.name}",
-            base,
-            "",
-            ids,
-            [f"images/{images[name]}" for name in ids],
-            [f"masks/{masks[name]}" for name in ids],
-        )
+        files = {k: (f"images/{images[k]}", f"masks/{masks[k]}") for k in sorted(masks)}
+        super().__init__(f"folder-{base.name}", base, "", files)
 
     def read_labels(self, image: int) -> NDArray[np.int32]:
         labels = read_label_map(self.label_path(image)).astype(np.int32)
@@ -86,19 +78,13 @@ class FolderInstances(LabelMapInstances):
 
 def _by_stem(folder: Path) -> dict[str, str]:
     """Return the names of a folder's images by name without extension."""
-    known = readable_suffixes()
     files: dict[str, str] = {}
-    for file in sorted(os.listdir(folder)):
-        stem, suffix = os.path.splitext(file)
-        if suffix.lower() not in known or file.startswith("."):
-            continue
-        if stem in files:
+    for file in image_files(folder):
+        if file.stem in files:
             raise ValueError(
-                f"{folder}: {files[stem]} and {file} have the same name; keep one of them"
+                f"{folder}: {files[file.stem]} and {file.name} have the same name; keep one of them"
             )
-        files[stem] = file
-    if not files:
-        raise ValueError(f"{folder}: no image in this folder")
+        files[file.stem] = file.name
     return files
 
 

@@ -4,59 +4,51 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from dataloaders.files import LastRead, read_image_like
 from dataloaders.index_cache import cached_arrays
 from dataloaders.instances import Instances, ObjectIndex
-from dataloaders.reading import LastRead, read_image_like
 
-VOID = -1
+VOID = -1  # undecided, in labels as they are read
 
 
 class LabelMapInstances(Instances):
     """Objects that are numbers in label maps.
 
-    A subclass reads the labels of an image: 0 ground, positive numbers objects, `VOID` undecided.
+    A subclass reads the labels of an image: 0 background, 1.. the objects, `VOID` undecided.
 
     Args:
         name: Short name for logs.
         base: Folder that the files' names are relative to.
         split: What of the data set this is, for the cache.
-        image_ids: Names of the images.
-        image_files: Their files.
-        label_files: Their masks' files.
+        files: Each image's name with its file and its label map's.
 
     Raises:
         ValueError: A file is missing or a mask unreadable; the message names it.
     """
 
     def __init__(
-        self,
-        name: str,
-        base: Path,
-        split: str,
-        image_ids: Sequence[str],
-        image_files: Sequence[str],
-        label_files: Sequence[str],
+        self, name: str, base: Path, split: str, files: Mapping[str, tuple[str, str]]
     ) -> None:
         self.name = name
         self.base = base.resolve()
-        self.image_files = np.asarray(image_files, np.str_)
-        self.label_files = np.asarray(label_files, np.str_)
+        table = np.array(list(files.values()), np.str_).reshape(-1, 2)
+        self.image_files, self.label_files = table[:, 0], table[:, 1]
         self._image: LastRead[NDArray[np.uint8]] = LastRead()
         self._labels: LastRead[NDArray[np.int32]] = LastRead()
-        check_present(self.base, image_files)
+        check_present(self.base, self.image_files.tolist())
         rows = cached_arrays(
             f"{type(self).__name__} {self.base} {split}",
-            (path for image in range(len(image_ids)) for path in self.annotation_paths(image)),
+            (path for image in range(len(files)) for path in self.annotation_paths(image)),
             lambda: {"rows": self._scan()},
         )["rows"]
-        self.index = ObjectIndex.of_rows(image_ids, self.choose_objects(rows))
+        self.index = ObjectIndex.of_rows(list(files), self.choose_objects(rows))
 
     @abstractmethod
     def read_labels(self, image: int) -> NDArray[np.int32]:

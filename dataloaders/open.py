@@ -16,7 +16,7 @@ from dataloaders.pascal import PascalInstances
 from dataloaders.sbd import SbdInstances
 from dataloaders.shapes import ShapesInstances
 
-DATASETS = ("pascal", "sbd", "coco", "folder", "davis", "shapes", "run")
+DATASETS = ("pascal", "sbd", "coco", "folder", "davis", "shapes")
 SHAPES_COUNT = 200
 
 Root = str | PathLike[str]
@@ -36,8 +36,7 @@ def open_dataset(
 
     Args:
         name: One of `DATASETS`.
-        root: Its folder; not for shapes. For run: a training run's folder, whose validation
-            objects are meant.
+        root: Its folder; not for shapes.
         split: Which part; None is val (sbd: trainval; coco: `instances.json` if it is there, else
             val2017). Folders and shapes have no parts.
         annotations: For coco: the JSON file, where it is not at its place under `root`.
@@ -60,10 +59,6 @@ def open_dataset(
         instances = PascalInstances(root or "", split or "val")
     elif name == "sbd":
         instances = SbdInstances(root or "", split or "trainval")
-    elif name == "run":
-        from dataloaders.sources import open_kept_out
-
-        instances = open_kept_out(root or "")
     else:
         instances = DavisInstances(root or "", split or "val")
     if categories is not None and name != "coco":

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dataloaders.files import find_base, read_split
 from dataloaders.label_maps import VOID, LabelMapInstances
-from dataloaders.layout import find_base, read_split
 from dextr.common.label_png import VOC_CATEGORIES, VOID_LABEL, read_label_map
 
 PLACES = (".", "VOC2012", "VOCdevkit/VOC2012")
@@ -33,15 +33,9 @@ class PascalInstances(LabelMapInstances):
 
     def __init__(self, root: str | PathLike[str], split: str = "val") -> None:
         base = find_voc(root)
-        ids = read_split(base / LISTS, split)
-        super().__init__(
-            f"pascal-{split}",
-            base,
-            split,
-            ids,
-            [f"JPEGImages/{name}.jpg" for name in ids],
-            [f"SegmentationObject/{name}.png" for name in ids],
-        )
+        names = read_split(base / LISTS, split)
+        files = {k: (f"JPEGImages/{k}.jpg", f"SegmentationObject/{k}.png") for k in names}
+        super().__init__(f"pascal-{split}", base, split, files)
 
     def class_path(self, image: int) -> Path:
         """Return the file that holds the classes of image number `image`."""

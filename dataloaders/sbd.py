@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dataloaders.files import find_base, read_split
 from dataloaders.label_maps import VOID, LabelMapInstances, count_labels
-from dataloaders.layout import find_base, read_split
 from dextr.common.label_png import VOC_CATEGORIES, VOID_LABEL
 
 HEADER_BYTES = 128
@@ -38,15 +38,9 @@ class SbdInstances(LabelMapInstances):
         hint = "Get it with: python -m dextr download sbd"
         base = find_base(root, PLACES, ("img", "inst"), "SBD", hint)
         both = split == "trainval" and not (base / "trainval.txt").is_file()
-        ids = read_split(base, "train+val" if both else split)
-        super().__init__(
-            f"sbd-{split}",
-            base,
-            split,
-            ids,
-            [f"img/{name}.jpg" for name in ids],
-            [f"inst/{name}.mat" for name in ids],
-        )
+        names = read_split(base, "train+val" if both else split)
+        files = {k: (f"img/{k}.jpg", f"inst/{k}.mat") for k in names}
+        super().__init__(f"sbd-{split}", base, split, files)
 
     def read_labels(self, image: int) -> NDArray[np.int32]:
         return read_truth(self.label_path(image))[0]

@@ -1,4 +1,4 @@
-"""Synthetic objects, made on the fly: textured blobs over textured ground. No download needed."""
+"""Synthetic objects, made on the fly: textured blobs on a textured background; no download."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class ShapesInstances(Instances):
 def draw_scene(
     seed: int, number: int, hw: tuple[int, int]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return an image (H, W, 3) and its labels (H, W): 0 ground, 1.. the objects, later on top."""
+    """Return an image (H, W, 3) and its labels (H, W): 0 background, 1.. objects, later on top."""
     rng = np.random.default_rng([seed, number])
     image = _texture(rng, hw)
     labels = np.zeros(hw, np.uint8)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import TypeVar
 
 import torch
 from torch import Tensor
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -72,3 +76,14 @@ def on_device(
         for tensor in (moved.inputs, moved.targets, moved.voids):
             tensor.record_stream(working)
         yield moved
+
+
+def in_groups(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield lists of `size` items; the last one may be shorter.
+
+    >>> list(in_groups("abcde", 2))
+    [['a', 'b'], ['c', 'd'], ['e']]
+    """
+    iterator = iter(items)
+    while group := list(islice(iterator, size)):
+        yield group

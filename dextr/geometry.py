@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -110,17 +111,31 @@ class CropWindow:
             ValueError: An empty mask, or an array that is neither mask nor points.
         """
         array = np.asarray(mask_or_points)
+        if array.shape == tuple(image_hw) and (array.dtype == bool or array.shape[1] != 2):
+            return cls.around_mask(array, relax, size)
+        if array.ndim == 2 and array.shape[1] == 2 and len(array):
+            return cls.around_points(array, image_hw, relax, size)
+        raise ValueError(
+            f"expected a mask of the image's size {tuple(image_hw)} or points (N, 2), "
+            f"got an array of shape {array.shape}"
+        )
+
+    @classmethod
+    def around_mask(cls, mask: NDArray, relax: int = RELAX, size: int = SIZE) -> CropWindow:
+        """Return the window around a mask (H, W) of the image's size; see `around`."""
+        return cls._around(Box.of_mask(mask), mask.shape, relax, size)
+
+    @classmethod
+    def around_points(
+        cls, points: NDArray, image_hw: tuple[int, int], relax: int = RELAX, size: int = SIZE
+    ) -> CropWindow:
+        """Return the window around points (N, 2), xy; see `around`."""
+        return cls._around(Box.of_points(points), image_hw, relax, size)
+
+    @classmethod
+    def _around(cls, tight: Box, image_hw: Sequence[int], relax: int, size: int) -> CropWindow:
         if relax < 0 or size < 1:
             raise ValueError(f"expected relax >= 0 and size >= 1, got {relax} and {size}")
-        if array.shape == tuple(image_hw) and (array.dtype == bool or array.shape[1] != 2):
-            tight = Box.of_mask(array)
-        elif array.ndim == 2 and array.shape[1] == 2 and len(array):
-            tight = Box.of_points(array)
-        else:
-            raise ValueError(
-                f"expected a mask of the image's size {tuple(image_hw)} or points (N, 2), "
-                f"got an array of shape {array.shape}"
-            )
         return cls(tight.relaxed(relax), tight, (int(image_hw[0]), int(image_hw[1])), size)
 
     @property

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from dextr.batch import in_groups
 from dextr.common.images import ImageLike, as_rgb
 from dextr.geometry import RELAX, SIZE, CropWindow
-from dextr.groups import in_groups
 from dextr.inputs import decode, encode
 from dextr.points import check_points, place_clicks
 from dextr.samples import THRESHOLD, Prediction, check_threshold

@@ -1,6 +1,6 @@
 """Networks: tensors in, logits out. Nothing here knows about images or points."""
 
-from networks.dextr_net import DextrNet, NetworkConfig, build_network
+from networks.dextr_net import DextrNet, NetworkConfig, build_network, init_random
 from networks.inference import fold, for_inference
 from networks.init import LoadReport, load_deeplab, load_imagenet, load_partial, load_strict
 from networks.packed import pack
@@ -12,6 +12,7 @@ __all__ = [
     "build_network",
     "fold",
     "for_inference",
+    "init_random",
     "load_deeplab",
     "load_imagenet",
     "load_partial",

@@ -166,10 +166,19 @@ def build_network(
     >>> sum(p.numel() for p in net.parameters()) > 11e6
     True
     """
-    from networks.init import init_random
-
     try:
         config = NetworkConfig(backbone, head, in_channels, **options)
     except TypeError as error:
         raise ValueError(f"unknown network option: {error}") from None
     return init_random(DextrNet(config))
+
+
+def init_random(net: DextrNet) -> DextrNet:
+    """Give every convolution N(0, 0.01^2) weights and every batch norm 1 and 0, as published."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.normal_(module.weight, std=0.01)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
+            module.reset_running_stats()
+    return net

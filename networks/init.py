@@ -1,4 +1,4 @@
-"""How a network's values start: random, ImageNet's, DeepLab's, or any partial state.
+"""How a network's values start: ImageNet's, DeepLab's, or any partial state.
 
 State dictionaries come in as name -> tensor; reading files is `dextr.weights.load`' business.
 """
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from networks.dextr_net import DextrNet
 from networks.resnet import LAYOUTS
@@ -48,17 +48,6 @@ def _summary(names: list[str]) -> str:
         part = name.split(".")[0]
         parts[part] = parts.get(part, 0) + 1
     return ", ".join(f"{part} ({n})" for part, n in parts.items())
-
-
-def init_random(net: DextrNet) -> DextrNet:
-    """Give every convolution N(0, 0.01^2) weights and every batch norm 1 and 0, as published."""
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.normal_(module.weight, std=0.01)
-        elif isinstance(module, nn.BatchNorm2d):
-            module.reset_parameters()
-            module.reset_running_stats()
-    return net
 
 
 def published_names(state: State) -> dict[str, Tensor]:

@@ -13,7 +13,9 @@ import pytest
 from PIL import Image
 from support.trees import make_coco, make_davis, make_folder, make_sbd, make_voc
 
+from dataloaders.crops.sources import SourceConfig, open_sources
 from dextr.weights.load import load_network, save_network
+from eval import open_kept_out
 
 ROOT = Path(__file__).parents[1]
 SMALL = ("--weights", "untrained", "--size", 64, "--device", "cpu")
@@ -248,3 +250,23 @@ def test_real_data(score, data):
     _, result = score("--dataset", data[0], "--root", root, *SMALL, "--limit", 8)
     assert result["summary"]["count"] == 8
     assert all(0 <= entry["iou"] <= 1 for entry in result["objects"])
+
+
+def test_a_runs_kept_out_objects_are_found_again(tmp_path):
+    config = SourceConfig(shapes=20, val_fraction=0.3)
+    kept_out = open_sources(config, seed=4)[1]
+    values = {"shapes": 20, "val_fraction": 0.3, "seed": 4, "lr": 1.0}
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    found = open_kept_out(tmp_path)
+    names = [found.object_name(row) for row in range(len(found))]
+    assert names == [kept_out.object_name(row) for row in range(len(kept_out))]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "config.json"), ({"shapes": 3}, "no validation objects")]
+)
+def test_a_folder_without_kept_out_objects_is_an_error(tmp_path, content, message):
+    if content is not None:
+        (tmp_path / "config.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message):
+        open_kept_out(tmp_path)

@@ -1,8 +1,9 @@
-"""Several processes as one: started by torchrun, exact in loss, batch norm and evaluation."""
+"""Where a program runs: its device, and several processes as one, started by torchrun."""
 
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,11 +11,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
-
-from dextr.devices import pick_device
-from networks.heads import HeadBatchNorm
+from torch import Tensor
 
 T = TypeVar("T")
 
@@ -62,16 +59,25 @@ class World:
         dist.all_gather_object(values, value)
         return values
 
-    def wrap(self, network: nn.Module) -> nn.Module:
-        """Return the network whose backward pass averages gradients over the processes.
 
-        Its batch norms are made to take their statistics from all processes, in place.
-        """
-        if self.size == 1:
-            return network
-        synchronize_batch_norm(network)
-        devices = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(network, device_ids=devices)
+def pick_device(device: str | torch.device | None = None) -> torch.device:
+    """Return the device asked for, or CUDA if there is one, or the CPU.
+
+    Raises:
+        ValueError: No such device on this machine.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"no device {device!r}: expected 'cpu', 'cuda' or 'cuda:N'") from None
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"no device {device!r}: this machine has {torch.cuda.device_count()} CUDA GPUs; "
+            "use 'cpu'"
+        )
+    return chosen
 
 
 @contextmanager
@@ -111,63 +117,7 @@ def _begin_group(backend: str) -> None:
     dist.init_process_group(backend, store=store, rank=rank, world_size=size)
 
 
-class _SumOverProcesses(torch.autograd.Function):
-    """A sum that every process uses: its gradient is the sum of all their gradients."""
-
-    @staticmethod
-    def forward(ctx: Any, tensor: Tensor) -> Tensor:
-        total = tensor.clone()
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        total = gradients[0].clone()
-        dist.all_reduce(total)
-        return total
-
-
-class SyncedBatchNorm(HeadBatchNorm):
-    """Batch norm over the values of all processes, exact for shares of any size, also none.
-
-    PyTorch's own runs on GPUs only. Where there is one value per channel in all, the running
-    statistics are used, as in `HeadBatchNorm`.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
-            return super().forward(x)
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        values = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-        count = torch.full((), x.numel() // x.shape[1], dtype=torch.float64, device=x.device)
-        dist.all_reduce(count)
-        mean = _SumOverProcesses.apply(values.sum(dim=(0, 2, 3))) / count
-        centred = values - mean[:, None, None]
-        var = _SumOverProcesses.apply(centred.square().sum(dim=(0, 2, 3))) / count
-        # No `if`: it would wait for the GPU in every layer.
-        several = count > 1
-        self._move_statistics(mean.detach(), var.detach(), count, several)
-        mean = torch.where(several, mean, self.running_mean)
-        var = torch.where(several, var, self.running_var)
-        scale = self.weight * (var + self.eps).rsqrt()
-        normalized = (values - mean[:, None, None]) * scale[:, None, None]
-        return (normalized + self.bias[:, None, None]).to(x.dtype)
-
-    def _move_statistics(self, mean: Tensor, var: Tensor, count: Tensor, several: Tensor) -> None:
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.momentum is not None
-        momentum = self.momentum * several.to(self.running_mean.dtype)
-        unbiased = var * count / (count - 1).clamp(min=1)
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
-        self.running_var.lerp_(unbiased.to(self.running_var.dtype), momentum)
-        if self.num_batches_tracked is not None:
-            self.num_batches_tracked += several
-
-
-def synchronize_batch_norm(network: nn.Module) -> None:
-    """Make every batch norm of the network take its statistics from all processes, in place."""
-    for module in network.modules():
-        if type(module) in (nn.BatchNorm2d, HeadBatchNorm):
-            module.__class__ = SyncedBatchNorm
+def leave_signals_to_parent() -> None:
+    """Make a worker process ignore Ctrl-C, which its terminal sends to it as well."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from os import PathLike
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +18,10 @@ from dextr.common.files import inside, replacing
 from dextr.common.label_png import MOST_OBJECTS, paint, read_label_map, write_label_map
 from dextr.evaluation.protocol import EvaluationSettings
 from dextr.evaluation.scoring import Objects, Outcome, outcome_of
-from dextr.parallel import map_ahead
 from dextr.samples import Instance
+
+In = TypeVar("In")
+Out = TypeVar("Out")
 
 NO_POINTS = np.zeros((0, 2))
 
@@ -126,3 +131,23 @@ class MaskFolder:
             return outcome_of(row, instance, prob, NO_POINTS, settings)
 
         return map_ahead(judge, rows, workers, 2 * workers)
+
+
+def map_ahead(
+    function: Callable[[In], Out], items: Iterable[In], workers: int, ahead: int
+) -> Iterator[Out]:
+    """Yield function(item) in order, computed by threads at most `ahead` items in advance.
+
+    Without workers it is a plain map.
+    """
+    if workers == 0:
+        yield from map(function, items)
+        return
+    waiting: deque[Future[Out]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dextr.common.processes import leave_signals_to_parent
 from dextr.predictor import Predictor
-from dextr.training.interrupt import leave_signals_to_parent
 
 Kept = TypeVar("Kept")
 Out = TypeVar("Out", covariant=True)

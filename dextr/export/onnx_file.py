@@ -22,12 +22,12 @@ from tqdm import tqdm
 from dextr.common.example_photos import OBJECTS, example_scene, made_scene
 from dextr.common.files import replacing
 from dextr.export.agreement import Agreement, agreement_table, answer, compare
+from dextr.export.pooling import pool_by_matrices
 from dextr.export.quantize import quantize
 from dextr.weights import LoadedNetwork
 from dextr.weights.exported import INPUT, OUTPUT, import_onnx, read_exported
 from dextr.weights.state_files import METADATA_KEY, Description
-from networks import for_inference
-from networks.pooling import pool_by_matrices
+from networks.inference import for_inference
 
 OPSET = 18
 # Photos with three objects each: the check fills a batch of three.
@@ -84,7 +84,7 @@ def write_onnx(
     """Write an ONNX file.
 
     Args:
-        network: Takes (N, 4, size, size), pools by matrices (`networks.pooling`).
+        network: Takes (N, 4, size, size), pools by matrices (`dextr.export.pooling`).
         size: Side of the crop.
         path: The file.
         about: What the file says of itself, in `metadata_props`; see `describe`.

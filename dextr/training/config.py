@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 from dextr.training.options import option
@@ -11,54 +12,6 @@ from networks.dextr_net import HEADS, STRIDE_ON
 from networks.resnet import LAYOUTS
 
 SCHEDULES = ("constant", "cosine", "poly")
-
-
-@dataclass(frozen=True)
-class SourceConfig:
-    """Where training and validation objects come from."""
-
-    voc_root: str | None = option(
-        None, "VOCdevkit folder of PASCAL VOC 2012; its val split becomes the evaluation set"
-    )
-    voc_split: str = option("train", "split of PASCAL to train on")
-    sbd_root: str | None = option(
-        None,
-        "SBD's benchmark_RELEASE folder; adds its objects, without those of VOC val's images if "
-        "--voc-root is given",
-    )
-    coco_root: tuple[str, ...] = option((), "COCO folder; may be repeated", metavar="DIR")
-    coco_annotations: tuple[str, ...] = option(
-        (),
-        "annotation file of each --coco-root, where it is not at its published place",
-        metavar="FILE",
-    )
-    folder: tuple[str, ...] = option(
-        (), "folder with images/ and masks/; may be repeated", metavar="DIR"
-    )
-    davis_root: str | None = option(None, "DAVIS 2016 folder; adds its train split")
-    shapes: int = option(0, "add this many synthetic objects, made on the fly")
-    val_fraction: float = option(
-        0.0,
-        "share of the training objects, whole images, kept out of training; the evaluation set "
-        "where there is no other",
-    )
-    limit: int = option(0, "train on only this many objects, drawn at random, for a trial; 0: all")
-
-    @property
-    def empty(self) -> bool:
-        """Whether no source of training objects is named."""
-        return not any((self.voc_root, self.sbd_root, self.coco_root, self.coco_annotations,
-                        self.folder, self.davis_root, self.shapes))  # fmt: skip
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.val_fraction < 1:
-            raise ValueError(f"--val-fraction must be in 0..1, got {self.val_fraction}")
-        _at_least(0, self, "limit")
-        if self.coco_annotations and len(self.coco_root) != len(self.coco_annotations):
-            raise ValueError(
-                "give one --coco-annotations for every --coco-root, got "
-                f"{len(self.coco_annotations)} and {len(self.coco_root)}"
-            )
 
 
 @dataclass(frozen=True)
@@ -86,6 +39,7 @@ class ModelConfig:
         "imagenet (torchvision's) or imagenet:FILE, none (random), or a name or FILE (own or "
         "published weights, also parts)",
         metavar="SPEC",
+        private=True,
     )
     batch_norm: str = option(
         "batch",
@@ -165,24 +119,28 @@ class OptimConfig:
             raise ValueError(f"--corrections must be in 0..1, got {self.corrections}")
 
 
+# What they say of the machine stays on it.
+_local = partial(option, private=True)
+
+
 @dataclass(frozen=True)
 class RunConfig:
     """How the run goes on: nothing here but the seed changes what is learned."""
 
-    seed: int = option(0, "seed of everything random")
-    device: str | None = option(None, "cpu, cuda or cuda:N; CUDA if there is any", free=True)
-    workers: int = option(2, "processes that prepare objects (of each training process)", free=True)
-    compile: bool = option(False, "compile the network, minutes at the start", free=True)
-    channels_last: bool = option(True, "keep tensors channels last, which is faster", free=True)
-    eval_every: int = option(10, "epochs between evaluations; 0: only at the end", free=True)
-    eval_limit: int = option(0, "objects scored in each evaluation but the last; 0: all", free=True)
-    snapshot_every: int = option(20, "epochs between checkpoints that are kept for good", free=True)
-    save_minutes: float = option(
+    seed: int = _local(0, "seed of everything random")
+    device: str | None = _local(None, "cpu, cuda or cuda:N; CUDA if there is any", free=True)
+    workers: int = _local(2, "processes that prepare objects (of each training process)", free=True)
+    compile: bool = _local(False, "compile the network, minutes at the start", free=True)
+    channels_last: bool = _local(True, "keep tensors channels last, which is faster", free=True)
+    eval_every: int = _local(10, "epochs between evaluations; 0: only at the end", free=True)
+    eval_limit: int = _local(0, "objects scored in each evaluation but the last; 0: all", free=True)
+    snapshot_every: int = _local(20, "epochs between checkpoints that are kept for good", free=True)
+    save_minutes: float = _local(
         15.0, "a checkpoint at least every so many minutes, besides one per epoch", free=True
     )
-    log_every: int = option(10, "steps per line of the log")
-    name: str = option("dextr", "name of the run's folder under runs/", free=True)
-    output_dir: str | None = option(
+    log_every: int = _local(10, "steps per line of the log")
+    name: str = _local("dextr", "name of the run's folder under runs/", free=True)
+    output_dir: str | None = _local(
         None, "the run's folder (default: the next free runs/NAME-NUMBER)", metavar="DIR", free=True
     )
 

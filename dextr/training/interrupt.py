@@ -42,9 +42,3 @@ class StopRequest:
         if self.made or self.at_rest:
             raise KeyboardInterrupt
         self.made = True
-
-
-def leave_signals_to_parent() -> None:
-    """Make a worker process ignore Ctrl-C, which its terminal sends to it as well."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -21,6 +21,7 @@ def option(
     choices: Sequence[Any] | None = None,
     metavar: str | None = None,
     free: bool = False,
+    private: bool = False,
 ) -> Any:
     """Return a dataclass field that is also a command line option.
 
@@ -30,8 +31,11 @@ def option(
         choices: The values allowed.
         metavar: Placeholder in the help.
         free: May differ when a run is resumed, because it does not change what is computed.
+        private: Says something of the machine or its data, so that weights do not carry it.
     """
-    metadata = {"help": help, "choices": choices, "metavar": metavar, "free": free}
+    metadata = {
+        "help": help, "choices": choices, "metavar": metavar, "free": free, "private": private
+    }  # fmt: skip
     return field(default=default, metadata=metadata)
 
 
@@ -73,6 +77,17 @@ def flatten(built: Mapping[str, Any]) -> dict[str, Any]:
     """Return all fields of all groups as one dictionary that JSON can hold."""
     values = {k: v for group in built.values() for k, v in asdict(group).items()}
     return json.loads(json.dumps(values))
+
+
+def public(built: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `flatten` does without private options: what weights say of their making."""
+    private = {
+        spec.name
+        for group in built.values()
+        for spec in fields(group)
+        if spec.metadata.get("private")
+    }
+    return {name: value for name, value in flatten(built).items() if name not in private}
 
 
 def read_json(path: str | Path) -> dict[str, Any]:

@@ -10,14 +10,14 @@ from typing import Any, Protocol
 
 import torch
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from dextr.batch import Batch, on_device
+from dextr.batch import Batch, in_groups, on_device
 from dextr.common.processes import World
 from dextr.evaluation.protocol import EvaluationSettings
 from dextr.evaluation.report import as_json, table, write_text
 from dextr.evaluation.scoring import Objects
-from dextr.groups import in_groups
 from dextr.metrics import ObjectScore, summarize
 from dextr.predictor import Predictor
 from dextr.samples import THRESHOLD
@@ -29,6 +29,7 @@ from dextr.training.optim import learning_rate_factor, set_learning_rate
 from dextr.training.step import LossWatch, correct, train_step, validate
 from dextr.visualize import save_picture
 from dextr.weights.load import save_network
+from networks.sync_norm import synchronize_batch_norm
 
 
 class Loader(Protocol):
@@ -60,7 +61,8 @@ class Trainer:
         validation: The objects of the evaluations; None: there are none.
         optim: Loss, optimiser and schedule.
         run: How the run goes on.
-        about: What checkpoints say of the run: `config`, `size`, `relax`.
+        about: What checkpoints say of the run: `config`, `size`, `relax`, and `public`, the part of
+            `config` that weights say too.
         folder: The run's folder.
         log: Its log.
         world: The processes; the first one writes.
@@ -90,7 +92,7 @@ class Trainer:
             network = torch.compile(network, dynamic=False)  # type: ignore[assignment]
         # Crops have one size, so that trying out convolutions pays.
         torch.backends.cudnn.benchmark = True
-        self.model = world.wrap(network)
+        self.model = shared(network, world)
         self.settings = EvaluationSettings(thresholds=(THRESHOLD,), seed=run.seed)
         self.saved_at = time.monotonic()
 
@@ -193,7 +195,7 @@ class Trainer:
                 size=self.about["size"],
                 relax=self.about["relax"],
                 threshold=THRESHOLD,
-                origin={"steps": self.state.step, "config": self.about["config"]},
+                origin={"steps": self.state.step, "config": self.about["public"]},
             )
 
     def evaluate(self, name: str, epoch: int, limit: int = 0) -> list[ObjectScore]:
@@ -241,3 +243,15 @@ class Trainer:
         )
         write_text(self.folder / "evaluation.json", text)
         tqdm.write(table(summary))
+
+
+def shared(network: nn.Module, world: World) -> nn.Module:
+    """Return the network whose backward pass averages gradients over the processes.
+
+    Its batch norms are made to take their statistics from all processes, in place.
+    """
+    if world.size == 1:
+        return network
+    synchronize_batch_norm(network)
+    devices = [world.device] if world.device.type == "cuda" else None
+    return DistributedDataParallel(network, device_ids=devices)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dextr.common.files import file_sha256
-from dextr.devices import pick_device
+from dextr.common.processes import pick_device
 from dextr.geometry import RELAX, SIZE
 from dextr.predictor import Predictor
 from dextr.samples import THRESHOLD

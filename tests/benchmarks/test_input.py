@@ -8,10 +8,10 @@ from support.objects import rows_of
 from benchmarks import baselines, input, scale
 from benchmarks.made_voc import make_voc
 from benchmarks.timing import interleaved
-from dataloaders.augment import Affine
+from dataloaders.crops.augment import Affine
+from dataloaders.crops.transforms import TrainTransform, TransformConfig
 from dataloaders.pascal import PascalInstances
 from dataloaders.shapes import ShapesInstances
-from dataloaders.transforms import TrainTransform, TransformConfig
 from dextr.geometry import CropWindow
 from dextr.heatmap import render_heatmap
 from dextr.inputs import encode

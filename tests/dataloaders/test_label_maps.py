@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from support.trees import make_coco, make_voc
 
-from dataloaders import reading
+from dataloaders import files
 from dataloaders.coco import CocoInstances
+from dataloaders.files import LastRead
 from dataloaders.label_maps import count_labels
 from dataloaders.pascal import PascalInstances
-from dataloaders.reading import LastRead
 
 maps = arrays(
     np.int32, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(-1, 400)
@@ -44,8 +44,8 @@ def test_objects_of_an_image_share_its_decoding(instances, monkeypatch):
         decoded.append(path)
         return original(path)
 
-    original = reading.read_image
-    monkeypatch.setattr(reading, "read_image", count)
+    original = files.read_image
+    monkeypatch.setattr(files, "read_image", count)
     seen = [instance.image_id for instance in instances]
     assert len(decoded) == len(set(seen)) < len(seen)
 

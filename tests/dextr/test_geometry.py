@@ -174,3 +174,11 @@ def test_arrays_of_another_size_are_refused():
         window.cut(np.zeros((7, 6)))
     with pytest.raises(ValueError, match=r"\(16, 16\)"):
         window.paste(np.zeros((15, 16)))
+
+
+def test_a_mask_two_pixels_wide_is_no_list_of_points():
+    mask = np.zeros((5, 2), np.uint8)
+    mask[1:3, 1] = 1
+    window = CropWindow.around_mask(mask, relax=3, size=8)
+    assert window == CropWindow.around(mask != 0, (5, 2), 3, 8)
+    assert window == CropWindow.around_points(np.array([[1, 1], [1, 2]]), (5, 2), 3, 8)

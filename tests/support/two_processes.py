@@ -1,4 +1,4 @@
-"""What each of two processes does for tests/dextr/test_distributed.py; run by torchrun."""
+"""What each of two processes does for tests/dextr/common/test_processes.py; run by torchrun."""
 
 import sys
 from pathlib import Path
@@ -11,13 +11,14 @@ from dextr.common.processes import World, join
 from dextr.evaluation.protocol import EvaluationSettings
 from dextr.predictor import Predictor
 from dextr.training.step import train_step, validate
+from dextr.training.trainer import shared
 
 
 def one_step(sizes, world, **options):
     """Loss and state after a step over batches of these sizes, split between the processes."""
     config = plain_config(lr=1e-3, **options)
     state = tiny_state(config)
-    model = world.wrap(state.network).train()
+    model = shared(state.network, world).train()
     group = []
     for seed, size in enumerate(sizes):
         rows = torch.arange(size).tensor_split(world.size)[world.rank].tolist()

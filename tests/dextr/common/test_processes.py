@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.tiny import tiny_network
 
-from dextr.common.processes import SyncedBatchNorm, World, join, synchronize_batch_norm
+from dextr.common.processes import World, join, pick_device
 from dextr.weights.load import load_network
-from networks import build_network
 
 ROOT = Path(__file__).parents[3]
 FLAGS = """
@@ -110,18 +108,18 @@ def test_one_process_needs_no_group():
         assert (world.rank, world.size, world.main) == (0, 1, True)
         assert not torch.distributed.is_initialized()
     alone = World(0, 1, torch.device("cpu"))
-    network = tiny_network()
-    assert alone.wrap(network) is network
     assert alone.gather("x") == ["x"]
     assert alone.from_main("x") == "x"
 
 
-def test_synchronizing_keeps_names_and_evaluation():
-    network = build_network("resnet18", head_width=4, stages=2).eval()
-    x = 255 * torch.rand(2, 4, 32, 32)
-    before, names = network(x), list(network.state_dict())
-    synchronize_batch_norm(network)
-    norms = [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
-    assert all(type(m) is SyncedBatchNorm for m in norms)
-    assert list(network.state_dict()) == names
-    assert torch.equal(network(x), before)
+@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+def test_devices_that_are_not_there(device):
+    with pytest.raises(ValueError, match=f"no device '{device}'"):
+        pick_device(device)
+    assert pick_device("cpu") == torch.device("cpu")
+
+
+def test_without_a_wish_a_gpu_is_taken_if_there_is_one(monkeypatch):
+    for there, expected in ((False, "cpu"), (True, "cuda")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        assert pick_device() == torch.device(expected)

@@ -6,12 +6,12 @@ import pytest
 import torch
 from support.made import ListInstances, random_instance, random_mask
 
+from dextr.evaluation.mask_folder import map_ahead
 from dextr.evaluation.protocol import EvaluationSettings, prompt_for, stretched
 from dextr.evaluation.scoring import collect, evaluate, rows_of_process, scores_in_order, segment
 from dextr.geometry import CropWindow
 from dextr.inputs import decode, encode
 from dextr.metrics import iou, summarize
-from dextr.parallel import map_ahead
 from dextr.points import sample_extreme_points
 from dextr.predictor import Predictor
 from dextr.samples import Instance

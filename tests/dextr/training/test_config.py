@@ -2,8 +2,9 @@ from dataclasses import fields
 
 import pytest
 
-from dataloaders.transforms import TransformConfig
-from dextr.training.config import DEMONSTRATION, ModelConfig, OptimConfig, RunConfig, SourceConfig
+from dataloaders.crops.sources import SourceConfig
+from dataloaders.crops.transforms import TransformConfig
+from dextr.training.config import DEMONSTRATION, ModelConfig, OptimConfig, RunConfig
 from networks import NetworkConfig
 
 GROUPS = (SourceConfig, ModelConfig, TransformConfig, OptimConfig, RunConfig)
@@ -73,3 +74,8 @@ def test_sources_know_when_there_are_none():
 
 def test_the_demonstration_sets_options_that_exist():
     assert set(DEMONSTRATION) <= {spec.name for cls in GROUPS for spec in fields(cls)}
+
+
+def test_what_says_something_of_the_machine_is_private():
+    private = {s.name for cls in GROUPS for s in fields(cls) if s.metadata.get("private")}
+    assert private == {s.name for cls in (SourceConfig, RunConfig) for s in fields(cls)} | {"init"}

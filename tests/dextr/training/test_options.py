@@ -3,7 +3,15 @@ from dataclasses import dataclass
 
 import pytest
 
-from dextr.training.options import add_options, build, flatten, free_names, option, read_json
+from dextr.training.options import (
+    add_options,
+    build,
+    flatten,
+    free_names,
+    option,
+    public,
+    read_json,
+)
 
 
 @dataclass(frozen=True)
@@ -12,7 +20,7 @@ class Paint:
     coats: int = option(2, "how many, up to 100 % more")
     gloss: float = option(0.5, "shine", free=True)
     dry: bool = option(True, "wait in between")
-    primer: str | None = option(None, "below it")
+    primer: str | None = option(None, "below it", private=True)
 
 
 @dataclass(frozen=True)
@@ -98,3 +106,9 @@ def test_a_file_that_is_no_object_is_refused(tmp_path, content, words):
     (tmp_path / "c.json").write_text(content)
     with pytest.raises(ValueError, match=words):
         read_json(tmp_path / "c.json")
+
+
+def test_weights_say_no_private_option():
+    built = build(GROUPS, {"primer": "mine", "coats": 3})
+    assert flatten(built)["primer"] == "mine"
+    assert public(built) == {k: v for k, v in flatten(built).items() if k != "primer"}

@@ -6,10 +6,10 @@ import torch
 from support.tiny import plain_config, tiny_batch, tiny_network, tiny_state
 
 from dataloaders.shapes import ShapesInstances
+from dextr.batch import in_groups
 from dextr.common.processes import World
 from dextr.evaluation.protocol import EvaluationSettings
 from dextr.evaluation.scoring import evaluate
-from dextr.groups import in_groups
 from dextr.losses import class_balanced_bce
 from dextr.predictor import Predictor
 from dextr.training.step import LossWatch, correct, spread, train_step, validate

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from torch.utils.data import Dataset, default_collate
 
-from dataloaders.augment import Affine, paste_beside
+from dataloaders.crops.augment import Affine, paste_beside
+from dataloaders.crops.transforms import TrainTransform
 from dataloaders.instances import Instances
-from dataloaders.transforms import TrainTransform
 from dextr.batch import Batch
 from dextr.samples import Example, Instance
 

@@ -1,12 +1,8 @@
-import json
-
 import pytest
 from support.trees import make_coco, make_davis, make_folder, make_sbd, make_voc
 
-from dataloaders.open import open_dataset
+from dataloaders.crops.sources import SourceConfig, open_sources, split_by_image
 from dataloaders.shapes import ShapesInstances
-from dataloaders.sources import open_sources, split_by_image
-from dextr.training.config import SourceConfig
 
 
 @pytest.fixture(autouse=True)
@@ -77,23 +73,3 @@ def test_the_share_kept_out_shares_no_image(fraction):
 def test_a_share_of_everything_is_refused():
     with pytest.raises(ValueError, match="cannot keep"):
         split_by_image(ShapesInstances(2), 0.9, seed=0)
-
-
-def test_a_runs_kept_out_objects_are_found_again(tmp_path):
-    config = SourceConfig(shapes=20, val_fraction=0.3)
-    kept_out = open_sources(config, seed=4)[1]
-    values = {"shapes": 20, "val_fraction": 0.3, "seed": 4, "lr": 1.0}
-    (tmp_path / "config.json").write_text(json.dumps(values))
-    found = open_dataset("run", tmp_path)
-    names = [found.object_name(row) for row in range(len(found))]
-    assert names == [kept_out.object_name(row) for row in range(len(kept_out))]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"), [(None, "config.json"), ({"shapes": 3}, "no validation objects")]
-)
-def test_a_folder_without_kept_out_objects_is_an_error(tmp_path, content, message):
-    if content is not None:
-        (tmp_path / "config.json").write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=message):
-        open_dataset("run", tmp_path)

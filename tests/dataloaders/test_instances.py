@@ -12,9 +12,8 @@ from support.trees import (
 )
 
 from dataloaders.coco import CocoInstances
-from dataloaders.combine import CombinedInstances
 from dataloaders.folder import FolderInstances
-from dataloaders.instances import Subset
+from dataloaders.instances import CombinedInstances, Subset
 from dataloaders.pascal import PascalInstances, pascal_image_ids
 from dataloaders.sbd import SbdInstances
 

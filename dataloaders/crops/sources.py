@@ -3,18 +3,65 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import fields
-from os import PathLike
-from pathlib import Path
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from dataloaders.combine import CombinedInstances
-from dataloaders.instances import Instances, Subset
+from dataloaders.instances import CombinedInstances, Instances, Subset
 from dataloaders.open import open_dataset
 from dataloaders.pascal import pascal_image_ids
-from dextr.training.config import SourceConfig
-from dextr.training.options import build, read_json
+
+
+def _source(default: Any, help: str, metavar: str | None = None) -> Any:
+    """Return a field of `SourceConfig`: it says what lies on this machine, so it is private."""
+    metadata = {"help": help, "metavar": metavar, "private": True}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """Where training and validation objects come from."""
+
+    voc_root: str | None = _source(
+        None, "VOCdevkit folder of PASCAL VOC 2012; its val split becomes the evaluation set"
+    )
+    voc_split: str = _source("train", "split of PASCAL to train on")
+    sbd_root: str | None = _source(
+        None,
+        "SBD's benchmark_RELEASE folder; adds its objects, without those of VOC val's images if "
+        "--voc-root is given",
+    )
+    coco_root: tuple[str, ...] = _source((), "COCO folder; may be repeated", "DIR")
+    coco_annotations: tuple[str, ...] = _source(
+        (), "annotation file of each --coco-root, where it is not at its published place", "FILE"
+    )
+    folder: tuple[str, ...] = _source((), "folder with images/ and masks/; may be repeated", "DIR")
+    davis_root: str | None = _source(None, "DAVIS 2016 folder; adds its train split")
+    shapes: int = _source(0, "add this many synthetic objects, made on the fly")
+    val_fraction: float = _source(
+        0.0,
+        "share of the training objects, whole images, kept out of training; the evaluation set "
+        "where there is no other",
+    )
+    limit: int = _source(0, "train on only this many objects, drawn at random, for a trial; 0: all")
+
+    @property
+    def empty(self) -> bool:
+        """Whether no source of training objects is named."""
+        return not any((self.voc_root, self.sbd_root, self.coco_root, self.coco_annotations,
+                        self.folder, self.davis_root, self.shapes))  # fmt: skip
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.val_fraction < 1:
+            raise ValueError(f"--val-fraction must be in 0..1, got {self.val_fraction}")
+        if self.limit < 0:
+            raise ValueError(f"--limit must be at least 0, got {self.limit}")
+        if self.coco_annotations and len(self.coco_root) != len(self.coco_annotations):
+            raise ValueError(
+                "give one --coco-annotations for every --coco-root, got "
+                f"{len(self.coco_annotations)} and {len(self.coco_root)}"
+            )
 
 
 def open_sources(config: SourceConfig, seed: int) -> tuple[Instances, Instances | None]:
@@ -56,25 +103,6 @@ def open_sources(config: SourceConfig, seed: int) -> tuple[Instances, Instances 
         drawn = np.random.default_rng(seed).permutation(len(training)) < config.limit
         training = Subset(training, drawn, f"{training.name}-part")
     return training, validation
-
-
-def open_kept_out(run: str | PathLike[str]) -> Instances:
-    """Return the objects that a training run validates on, from the run's folder.
-
-    Raises:
-        ValueError: It is no run's folder, or the run kept nothing out.
-    """
-    file = Path(run) / "config.json"
-    if not file.is_file():
-        raise ValueError(f"{run}: expected a run's folder with config.json")
-    values = read_json(file)
-    names = {spec.name for spec in fields(SourceConfig)}
-    chosen = {name: value for name, value in values.items() if name in names}
-    config = build({"sources": SourceConfig}, chosen, str(file))["sources"]
-    validation = open_sources(config, int(values.get("seed", 0)))[1]
-    if validation is None:
-        raise ValueError(f"{run}: the run has no validation objects (--val-fraction keeps some)")
-    return validation
 
 
 def _combine(sources: list[Instances], held_out: list[str]) -> Instances:

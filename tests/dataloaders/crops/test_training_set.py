@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
+from dataloaders.crops.training_set import BatchPlan, TrainingSet, collate
+from dataloaders.crops.transforms import TrainTransform, TransformConfig
 from dataloaders.shapes import ShapesInstances
-from dataloaders.training_set import BatchPlan, TrainingSet, collate
-from dataloaders.transforms import TrainTransform, TransformConfig
 
 
 @pytest.fixture(scope="module")

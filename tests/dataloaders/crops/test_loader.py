@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from dataloaders.loader import BatchLoader
+from dataloaders.crops.loader import BatchLoader
+from dataloaders.crops.training_set import BatchPlan, TrainingSet, collate
+from dataloaders.crops.transforms import TrainTransform, TransformConfig
 from dataloaders.shapes import ShapesInstances
-from dataloaders.training_set import BatchPlan, TrainingSet, collate
-from dataloaders.transforms import TrainTransform, TransformConfig
 from dextr.samples import Example
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import cv2
 from torch.utils.data import DataLoader, Sampler
 
-from dataloaders.training_set import BatchPlan, Key, TrainingSet, collate
+from dataloaders.crops.training_set import BatchPlan, Key, TrainingSet, collate
 from dextr.batch import Batch
-from dextr.training.interrupt import leave_signals_to_parent
+from dextr.common.processes import leave_signals_to_parent
 
 
 class BatchLoader:

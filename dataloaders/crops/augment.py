@@ -8,10 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dextr.common.label_png import VOID_LABEL
 from dextr.geometry import Box
 from dextr.samples import Instance
-
-VOID_LABEL = 2
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Affine:
 
 
 def warp_labels(instance: Instance, matrix: NDArray) -> NDArray[np.uint8]:
-    """Return (H, W) labels in the new frame: 0 ground, 1 the object, 2 void."""
+    """Return (H, W) labels in the new frame: 0 background, 1 the object, 255 void."""
     labels = instance.mask.astype(np.uint8)
     labels[instance.void] = VOID_LABEL
     size = (labels.shape[1], labels.shape[0])

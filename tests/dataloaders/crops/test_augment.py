@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataloaders.augment import (
+from dataloaders.crops.augment import (
     Affine,
     compress_jpeg,
     jitter_colour,
@@ -61,7 +61,7 @@ def test_labels_move_together_with_void():
     instance.void[5, 50] = True
     labels = warp_labels(instance, Affine(flip=True).matrix(instance.hw))
     assert np.array_equal(labels == 1, instance.mask[:, ::-1])
-    assert np.argwhere(labels == 2).tolist() == [[5, 9]]
+    assert np.argwhere(labels == 255).tolist() == [[5, 9]]
 
 
 def test_turned_labels_equal_a_pixel_by_pixel_reference():

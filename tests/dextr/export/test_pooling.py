@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from dextr.export.pooling import MatrixPool2d, pool_by_matrices, pooling_matrix
 from networks import build_network
-from networks.pooling import MatrixPool2d, pool_by_matrices, pooling_matrix
 
 
 @given(st.integers(1, 70), st.integers(1, 12))

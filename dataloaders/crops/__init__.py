@@ -1,0 +1,1 @@
+"""From annotated objects to batches of random crops: what training reads."""
