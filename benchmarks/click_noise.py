@@ -21,9 +21,10 @@ from benchmarks.timing import markdown
 from dataloaders.instances import Instances
 from dataloaders.open import DATASETS, open_dataset
 from dextr.common import cli
-from dextr.evaluation.protocol import EvaluationSettings, prompt_for
+from dextr.evaluation.protocol import EvaluationSettings, simulate_clicks
+from dextr.evaluation.summary import Summary, summarize
 from dextr.geometry import RELAX, SIZE, Box
-from dextr.metrics import Summary, score_object, summarize
+from dextr.metrics import score_object
 
 MARGINS = (0, 1, 3, 5)
 
@@ -51,7 +52,7 @@ def truth_pasted(instances: Instances, noise: int, margins: Sequence[int]) -> li
     scores = []
     for row in tqdm(range(len(instances)), unit="obj", disable=None):
         instance = instances[row]
-        box = prompt_for(row, instance, settings, RELAX, SIZE).window.object_box
+        box = simulate_clicks(row, instance, settings, RELAX, SIZE).window.object_box
         pasted = [paste_inside(instance.mask, box.relaxed(margin)) for margin in margins]
         scores.append([score_object(instance, p, (0.5,), row, tolerance=None) for p in pasted])
     return [summarize(column, instances.category_names) for column in zip(*scores, strict=True)]

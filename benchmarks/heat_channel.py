@@ -19,8 +19,8 @@ from dataloaders.training_set import BatchPlan, TrainingSet, collate
 from dataloaders.transforms import TrainTransform, TransformConfig
 from dextr.evaluation.protocol import EvaluationSettings
 from dextr.evaluation.scoring import evaluate
+from dextr.evaluation.summary import summarize
 from dextr.losses import class_balanced_bce
-from dextr.metrics import summarize
 from dextr.predictor import Predictor
 from dextr.training.config import OptimConfig
 from dextr.training.optim import build_optimizer, learning_rate_factor, set_learning_rate

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path, PurePosixPath
 
@@ -12,14 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from dextr.common.files import replacing
-from dextr.evaluation.protocol import EvaluationSettings
-from dextr.evaluation.scoring import Objects, Outcome, outcome_of
-from dextr.parallel import map_ahead
 from dextr.samples import Instance
 from dextr.visualize import save_palette_png
 
 MOST_LABELS = 254
-NO_POINTS = np.zeros((0, 2))
 
 
 def labels_of(object_id: NDArray, image: NDArray) -> NDArray[np.int64]:
@@ -104,31 +100,6 @@ class MaskFolder:
             f"no mask of {instance.name}: expected {own} (one object) or {shared} (label map, "
             f"value {label})"
         )
-
-    def outcomes(
-        self,
-        instances: Objects,
-        labels: NDArray,
-        settings: EvaluationSettings,
-        rows: Iterable[int],
-        workers: int = 0,
-    ) -> Iterator[Outcome]:
-        """Yield the masks of objects with their scores, in the order of the rows.
-
-        Args:
-            instances: The data set.
-            labels: (N,), the objects' values in the label maps.
-            settings: Thresholds and boundary tolerance; the rest has no meaning here.
-            rows: Which objects.
-            workers: Threads that read and score.
-        """
-
-        def judge(row: int) -> Outcome:
-            instance = instances[row]
-            prob = self.read(instance, int(labels[row]))
-            return outcome_of(row, instance, prob, NO_POINTS, settings)
-
-        return map_ahead(judge, rows, workers, 2 * workers)
 
 
 def _checked(image_id: str) -> str:

@@ -20,7 +20,7 @@ from dextr.common.cli import positive
 from dextr.common.example_photos import OBJECTS, Scene, example_scene, made_scene
 from dextr.common.files import replacing
 from dextr.common.images import read_image
-from dextr.evaluation.judges import weights_hash
+from dextr.evaluation.mask_sources import weights_hash
 from dextr.export.agreement import Agreement, agreement_table, answer, compare
 from dextr.export.formats import write_onnx, write_torchscript
 from dextr.export.quantize import quantize

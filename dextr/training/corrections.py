@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from dextr.batch import Batch
-from dextr.evaluation.refinement import next_click
 from dextr.heatmap import render_heatmap
+from dextr.points import next_click
 
 
 def add_corrections(network: nn.Module, batch: Batch, threshold: float) -> Batch:

@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from functools import partial
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from dextr.batch import Batch
 from dextr.common.processes import World
-from dextr.evaluation.protocol import EvaluationSettings
-from dextr.evaluation.scoring import Objects, Outcome, collect, rows_of_process, segment
 from dextr.losses import class_balanced_bce, class_counts
-from dextr.metrics import ObjectScore
-from dextr.predictor import THRESHOLD, Predictor
+from dextr.predictor import THRESHOLD
 from dextr.training.checkpoint import TrainState
 from dextr.training.config import OptimConfig
 from dextr.training.corrections import add_corrections
 from dextr.training.hard_objects import crop_ious
-from dextr.visualize import contact_sheet, overlay
 
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
-PICTURES = 8
-Tile = tuple[NDArray[np.uint8], str]
 
 
 def train_step(
@@ -160,64 +152,3 @@ class LossWatch:
                     "--clip-norm or --amp off"
                 )
         return losses
-
-
-def validate(
-    predictor: Predictor,
-    instances: Objects,
-    settings: EvaluationSettings,
-    world: World,
-    limit: int = 0,
-    workers: int = 0,
-) -> tuple[list[ObjectScore], NDArray[np.uint8] | None]:
-    """Score a network, each process its share of the objects.
-
-    Args:
-        predictor: The network.
-        instances: The validation objects.
-        settings: How they are scored.
-        world: The processes.
-        limit: Score only this many, evenly spread; 0: all.
-        workers: Processes that read and score while the network runs.
-
-    Returns:
-        The scores, the same in every process, and in the first a sheet of pictures.
-    """
-    rows = spread(len(instances), limit)
-    places = rows_of_process(len(rows), predictor.batch_size, world.rank, world.size)
-    own = [rows[k] for k in places]
-    pictured = frozenset(own[:PICTURES] if world.main else ())
-    take = partial(_score_and_picture, pictured=pictured)
-    tiles: list[Tile] = []
-
-    def scored() -> Iterator[ObjectScore]:
-        for score, tile in segment(predictor, instances, settings, own, workers, take=take):
-            if tile is not None:
-                tiles.append(tile)
-            yield score
-
-    scores = collect(scored(), len(own), world.main)
-    joined = sorted((s for part in world.gather(scores) for s in part), key=lambda s: s.row)
-    return joined, contact_sheet(tiles) if tiles else None
-
-
-def _score_and_picture(
-    outcome: Outcome, pictured: frozenset[int]
-) -> tuple[ObjectScore, Tile | None]:
-    """Return an outcome's score and, for the rows to be pictured, a picture with a caption."""
-    if outcome.row not in pictured:
-        return outcome.score, None
-    picture = overlay(outcome.instance.image, [outcome.mask], [outcome.points])
-    caption = f"{outcome.instance.name} IoU {100 * outcome.score.iou:.1f}"
-    return outcome.score, (picture, caption)
-
-
-def spread(count: int, limit: int) -> list[int]:
-    """Return `limit` of `count` rows, evenly spread; all where that is not fewer, or 0.
-
-    >>> spread(10, 4)
-    [0, 2, 5, 7]
-    """
-    if not 0 < limit < count:
-        return list(range(count))
-    return [k * count // limit for k in range(limit)]

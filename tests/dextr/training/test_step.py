@@ -1,18 +1,13 @@
 import copy
 
-import numpy as np
 import pytest
 import torch
 from support.tiny import plain_config, tiny_batch, tiny_network, tiny_state
 
-from dataloaders.shapes import ShapesInstances
 from dextr.common.processes import World
-from dextr.evaluation.protocol import EvaluationSettings
-from dextr.evaluation.scoring import evaluate
 from dextr.groups import in_groups
 from dextr.losses import class_balanced_bce
-from dextr.predictor import Predictor
-from dextr.training.step import LossWatch, correct, spread, train_step, validate
+from dextr.training.step import LossWatch, correct, train_step
 
 ALONE = World(0, 1, torch.device("cpu"))
 
@@ -109,18 +104,3 @@ def test_a_loss_that_is_not_finite_names_step_values_and_objects():
         ValueError, match=r"nan at step 3 .*3\.5, nan\).* object 7\.0, object 7\.1;"
     ):
         watch.collect(4)
-
-
-def test_validation_scores_as_evaluation_does():
-    shapes = ShapesInstances(5)
-    predictor = Predictor(tiny_network().float(), size=32, batch_size=2)
-    settings = EvaluationSettings()
-    scores, sheet = validate(predictor, shapes, settings, ALONE)
-    assert scores == evaluate(predictor, shapes, settings, progress=False)
-    assert sheet is not None
-    assert sheet.dtype == np.uint8
-    again, same_sheet = validate(predictor, shapes, settings, ALONE, workers=2)
-    assert again == scores
-    np.testing.assert_array_equal(same_sheet, sheet)
-    some, _ = validate(predictor, shapes, settings, ALONE, limit=2)
-    assert [s.row for s in some] == spread(5, 2) == [0, 2]
