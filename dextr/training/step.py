@@ -1,12 +1,12 @@
-"""One optimiser step, and one look at the validation objects."""
+"""The training step of the paper: forward, loss, accumulation, precision, clipping, step."""
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -17,7 +17,6 @@ from dextr.losses import class_balanced_bce, class_counts
 from dextr.predictor import THRESHOLD
 from dextr.training.checkpoint import TrainState
 from dextr.training.config import OptimConfig
-from dextr.training.corrections import add_corrections
 from dextr.training.hard_objects import crop_ious
 
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -40,22 +39,22 @@ def train_step(
     """
     state.optimizer.zero_grad(set_to_none=True)
     total = torch.zeros((), device=world.device)
-    for k, batch in enumerate(group):
+    for k, batch in enumerate(group):  # 4.1: batches of 5 objects; of 20 on COCO
         more_to_come = k + 1 < len(group) and isinstance(model, DistributedDataParallel)
         with model.no_sync() if more_to_come else nullcontext():  # type: ignore[operator]
-            logits = forward(model, batch, config, world)
-            loss = batch_loss(logits, batch, config, world) / len(group)
+            logits = forward(model, batch, config, world)  # 3.2: image and heat map in, mask out
+            loss = batch_loss(logits, batch, config, world) / len(group)  # 3.2: balanced
             # DistributedDataParallel averages the gradients of shares that add up.
             state.scaler.scale(loss * world.size).backward()
         total += loss.detach()
-        if state.hard is not None:
+        if state.hard is not None:  # 4.6: what stays below 0.8 comes back
             state.hard.add(batch.rows, crop_ious(logits, batch, THRESHOLD))
-    if config.clip_norm:
+    if config.clip_norm:  # not in the paper
         state.scaler.unscale_(state.optimizer)
         nn.utils.clip_grad_norm_(state.network.parameters(), config.clip_norm)
-    state.scaler.step(state.optimizer)
+    state.scaler.step(state.optimizer)  # 4.1: SGD, momentum 0.9, weight decay 5e-4, rate 1e-8
     state.scaler.update()
-    if state.average is not None:
+    if state.average is not None:  # not in the paper
         state.average.update(state.network, state.step)
     return total
 
@@ -70,26 +69,6 @@ def precision(config: OptimConfig, world: World) -> torch.autocast:
     """Return the context in which networks run in the precision asked for."""
     half = HALF.get(config.amp)
     return torch.autocast(world.device.type, half, enabled=half is not None)
-
-
-def correct(
-    network: nn.Module, group: list[Batch], config: OptimConfig, world: World, seed: Sequence[int]
-) -> list[Batch]:
-    """Return a group of batches, some of which got correction points as `config` says.
-
-    Args:
-        network: The network without wrappers.
-        group: This process's share of each batch, on the device.
-        config: The share, and the precision.
-        world: The processes.
-        seed: Decides which batches; the same in all processes.
-    """
-    drawn = np.random.default_rng(seed).random(len(group)) < config.corrections
-    with precision(config, world):
-        return [
-            add_corrections(network, batch, THRESHOLD) if chosen and len(batch) else batch
-            for batch, chosen in zip(group, drawn, strict=True)
-        ]
 
 
 def batch_loss(logits: Tensor, batch: Batch, config: OptimConfig, world: World) -> Tensor:
@@ -122,10 +101,13 @@ class LossWatch:
     def __init__(self, world: World) -> None:
         self._world = world
         self._pending: list[tuple[Tensor, list[str]]] = []
+        self._objects, self._since = 0, time.perf_counter()
 
     def add(self, loss: Tensor, group: Sequence[Batch]) -> None:
         """Take in this process's share of a step's loss."""
-        self._pending.append((loss, [name for batch in group for name in batch.names]))
+        names = [name for batch in group for name in batch.names]
+        self._pending.append((loss, names))
+        self._objects += len(names) * self._world.size
 
     def collect(self, step: int) -> list[float]:
         """Return the losses since the last call, summed over the processes.
@@ -152,3 +134,10 @@ class LossWatch:
                     "--clip-norm or --amp off"
                 )
         return losses
+
+    def speed(self) -> float:
+        """Return the objects per second, over all processes, since the last call."""
+        now = time.perf_counter()
+        objects_per_second = self._objects / (now - self._since)
+        self._objects, self._since = 0, now
+        return objects_per_second

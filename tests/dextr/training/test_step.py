@@ -2,12 +2,12 @@ import copy
 
 import pytest
 import torch
-from support.tiny import plain_config, tiny_batch, tiny_network, tiny_state
+from support.tiny import plain_config, tiny_batch, tiny_state
 
 from dextr.common.processes import World
 from dextr.groups import in_groups
 from dextr.losses import class_balanced_bce
-from dextr.training.step import LossWatch, correct, train_step
+from dextr.training.step import LossWatch, train_step
 
 ALONE = World(0, 1, torch.device("cpu"))
 
@@ -75,21 +75,6 @@ def test_bfloat16_on_the_cpu_comes_close():
         losses.append(train_step(state, state.network, [batch], config, ALONE).item())
     assert losses[0] != losses[1]
     assert losses[1] == pytest.approx(losses[0], rel=0.05)
-
-
-@pytest.mark.parametrize(("share", "changed"), [(0.0, 0), (1.0, 3), (0.5, None)])
-def test_corrections_come_to_the_share_of_batches_asked_for(share, changed):
-    config = plain_config(corrections=share)
-    network = tiny_network()
-    group = [tiny_batch(2, k) for k in range(3)]
-    done = [correct(network, group, config, ALONE, [seed, 0]) for seed in range(8)]
-    again = correct(network, group, config, ALONE, [3, 0])
-    counts = [
-        sum(not torch.equal(a.inputs, b.inputs) for a, b in zip(group, one, strict=True))
-        for one in done
-    ]
-    assert all(torch.equal(a.inputs, b.inputs) for a, b in zip(done[3], again, strict=True))
-    assert set(counts) == {changed} if changed is not None else 4 < sum(counts) < 20
 
 
 def test_a_loss_that_is_not_finite_names_step_values_and_objects():
