@@ -12,13 +12,16 @@ from matplotlib import get_data_path
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from dextr.common.processes import World
 from dextr.evaluation.mask_sources import MaskSource, ScoredMask
 from dextr.evaluation.report import write_text
+from dextr.evaluation.scoring import score
 from dextr.geometry import Box
 from dextr.metrics import ObjectScore
 from dextr.visualize import overlay, save_picture
 
 CASES = 20
+PICTURES = 8
 MARGIN = 30
 LONG_SIDE = 480
 WHITE = (255, 255, 255)
@@ -77,7 +80,7 @@ def write_page(
     parts = []
     for kind, chosen in (("worst", ranked[:cases]), ("best", ranked[::-1][:cases])):
         drawn = source.masks([s.row for s in chosen], draw_case, {})
-        captions = [_caption(score, category_names) for score in chosen]
+        captions = [_caption(own, category_names) for own in chosen]
         tiles = list(zip(drawn, captions, strict=True))
         save_picture(root / f"{kind}.png", contact_sheet(tiles))
         parts.append(f'<h2>{kind.title()} <a href="{kind}.png">as one picture</a></h2>')
@@ -99,6 +102,24 @@ def _caption(score: ObjectScore, category_names: Sequence[str]) -> str:
     category = category_names[score.category] if category_names and score.category >= 0 else ""
     text = f"IoU {100 * score.iou:.1f} {score.name} {category} {score.area} px"
     return " ".join(text.split())
+
+
+def score_and_picture(
+    source: MaskSource, rows: Sequence[int], world: World
+) -> tuple[list[ObjectScore], NDArray[np.uint8] | None]:
+    """Score objects as `score` does; in the first process, also return a sheet of the first ones.
+
+    Only what that process scored itself is on it: a batch at least.
+    """
+    tiles: dict[int, Tile] = {}
+
+    def picture(scored: ScoredMask) -> None:
+        if world.main and scored.row in rows[:PICTURES]:
+            drawn = overlay(scored.instance.image, [scored.mask], [scored.points])
+            tiles[scored.row] = drawn, f"{scored.instance.name} IoU {100 * scored.score.iou:.1f}"
+
+    scores, _ = score(source, rows, world, picture)
+    return scores, contact_sheet([tiles[row] for row in sorted(tiles)]) if tiles else None
 
 
 def draw_case(scored: ScoredMask) -> NDArray[np.uint8]:

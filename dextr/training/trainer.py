@@ -14,11 +14,11 @@ from tqdm import tqdm
 
 from dextr.batch import Batch, on_device
 from dextr.common.processes import World
-from dextr.evaluation.cases import Tile, contact_sheet
-from dextr.evaluation.mask_sources import NetworkMasks, Objects, ScoredMask
+from dextr.evaluation.cases import score_and_picture
+from dextr.evaluation.mask_sources import NetworkMasks, Objects
 from dextr.evaluation.protocol import EvaluationSettings
 from dextr.evaluation.report import as_json, table, write_text
-from dextr.evaluation.scoring import evenly_spaced_rows, score
+from dextr.evaluation.scoring import evenly_spaced_rows
 from dextr.evaluation.summary import summarize
 from dextr.groups import in_groups
 from dextr.metrics import ObjectScore
@@ -30,10 +30,8 @@ from dextr.training.interrupt import Stopped, StopRequest
 from dextr.training.log import RunLog
 from dextr.training.optim import learning_rate_factor, set_learning_rate
 from dextr.training.step import LossWatch, train_step
-from dextr.visualize import overlay, save_picture
+from dextr.visualize import save_picture
 from dextr.weights.load import save_network
-
-PICTURES = 8  # all from the first batch: the first process has them
 
 
 class Loader(Protocol):
@@ -221,13 +219,7 @@ class Trainer:
         )
         source = NetworkMasks(predictor, self.validation, self.settings, self.run.workers)
         rows = evenly_spaced_rows(len(self.validation), limit)
-        tiles: dict[int, Tile] = {}
-
-        def picture(scored: ScoredMask) -> None:
-            if scored.row in rows[:PICTURES] and self.world.main:
-                tiles[scored.row] = _tile(scored)
-
-        scores, _ = score(source, rows, self.world, picture)
+        scores, sheet = score_and_picture(source, rows, self.world)
         self.stop.at_rest = False
         summary = summarize(scores, self.validation.category_names)
         values: dict[str, Any] = {"epoch": epoch, "objects": summary.count}
@@ -236,8 +228,7 @@ class Trainer:
         if self.state.best is None or summary.mean_iou > self.state.best:
             self.state.best = summary.mean_iou
             self.save_weights("best.safetensors")
-        if tiles:
-            sheet = contact_sheet([tiles[row] for row in rows[:PICTURES]])
+        if sheet is not None:
             save_picture(self.folder / "pictures" / f"{name}.png", sheet)
             self.log.picture("validation", self.state.step, sheet)
         if self.world.main:
@@ -260,9 +251,3 @@ class Trainer:
         )
         write_text(self.folder / "evaluation.json", text)
         tqdm.write(table(summary))
-
-
-def _tile(scored: ScoredMask) -> Tile:
-    """Return a picture of a mask with its caption."""
-    picture = overlay(scored.instance.image, [scored.mask], [scored.points])
-    return picture, f"{scored.instance.name} IoU {100 * scored.score.iou:.1f}"

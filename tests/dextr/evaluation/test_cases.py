@@ -7,9 +7,14 @@ import pytest
 from PIL import Image
 from support.made import ListInstances, random_instance
 
-from dextr.evaluation.cases import contact_sheet, draw_case, write_page
-from dextr.evaluation.mask_sources import scored
+from dataloaders.shapes import ShapesInstances
+from dextr.common.processes import World
+from dextr.evaluation.cases import contact_sheet, draw_case, score_and_picture, write_page
+from dextr.evaluation.mask_sources import NetworkMasks, scored
 from dextr.evaluation.protocol import EvaluationSettings
+from dextr.evaluation.scoring import evaluate
+from dextr.predictor import Predictor
+from dextr.weights.load import load_network
 
 SETTINGS = EvaluationSettings(thresholds=(0.5,))
 COUNT = 7
@@ -138,3 +143,16 @@ def test_captions_stay_within_their_tile():
 
 def tile():
     return np.full((60, 80, 3), 9, np.uint8)
+
+
+def test_validation_scores_as_evaluation_does_and_draws_the_first():
+    shapes = ShapesInstances(9)
+    predictor = Predictor(load_network("untrained").network, size=32, batch_size=8)
+    sheets = []
+    for workers in (0, 2):
+        source = NetworkMasks(predictor, shapes, EvaluationSettings(), workers)
+        scores, sheet = score_and_picture(source, range(9), World(0, 1, predictor.device))
+        assert scores == evaluate(predictor, shapes, EvaluationSettings(), progress=False)
+        sheets.append(sheet)
+    assert sheets[0].dtype == np.uint8
+    np.testing.assert_array_equal(sheets[0], sheets[1])
