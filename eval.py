@@ -20,17 +20,22 @@ from dextr.common.cli import run
 from dextr.common.processes import World, join
 from dextr.evaluation.cases import write_page
 from dextr.evaluation.coco_ap import Detection, average_precision, detection_of
-from dextr.evaluation.judges import Judge, folder_judge, network_judge
 from dextr.evaluation.mask_folder import MaskFolder, labels_of
+from dextr.evaluation.mask_sources import (
+    FolderMasks,
+    MaskSource,
+    NetworkMasks,
+    ScoredMask,
+)
 from dextr.evaluation.options import parse
 from dextr.evaluation.protocol import EvaluationSettings
 from dextr.evaluation.refinement import refine, summarize_refinement
 from dextr.evaluation.report import as_json, draw_curve, refinement_table, table, write_text
-from dextr.evaluation.scoring import Outcome
-from dextr.metrics import ObjectScore, summarize
+from dextr.evaluation.scoring import evenly_spaced_rows, score
+from dextr.evaluation.summary import summarize
+from dextr.metrics import ObjectScore
 from dextr.samples import THRESHOLD
 from dextr.training.options import build, read_json
-from dextr.training.step import spread
 from dextr.weights.load import load_network
 
 SWEEP = tuple(k / 20 for k in range(1, 20))
@@ -43,25 +48,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse(argv, (*DATASETS, RUN))
     with join(args.device) as world:
         instances = open_instances(args, world)
-        rows = spread(len(instances), args.limit or 0)
-        judge = make_judge(args, instances, world)
+        rows = evenly_spaced_rows(len(instances), args.limit or 0)
+        source = mask_source(args, instances, world)
         folder = MaskFolder(args.save_masks) if args.save_masks else None
-        detections: list[Detection] = []
 
-        def visit(outcome: Outcome) -> None:
+        def keep(scored: ScoredMask) -> Detection | None:
             if folder:
-                folder.write_object(outcome.instance, outcome.mask)
-            if args.dataset == "coco":
-                detections.append(detection_of(outcome))
+                folder.write_object(scored.instance, scored.mask)
+            return detection_of(scored) if args.dataset == "coco" else None
 
         if args.clicks:
-            rounds = refine(judge, rows, world, args.clicks, visit)
+            rounds, kept = refine(source, rows, world, args.clicks, keep)
         else:
-            looked_at = folder or args.dataset == "coco"
-            rounds = [judge.score(rows, world, visit if looked_at else None)]
-        found = [detection for part in world.gather(detections) for detection in part]
+            scores, kept = score(source, rows, world, keep)
+            rounds = [scores]
         if world.main:
-            report(args, instances, judge, rounds, found)
+            report(args, instances, source, rounds, [found for found in kept if found])
             if folder:
                 draw_label_maps(folder, instances, rows)
     return 0
@@ -106,14 +108,14 @@ def open_kept_out(run: str | PathLike[str]) -> Instances:
     return validation
 
 
-def make_judge(args: argparse.Namespace, instances: Instances, world: World) -> Judge:
-    """Return the source of masks: a network, or a folder."""
+def mask_source(args: argparse.Namespace, instances: Instances, world: World) -> MaskSource:
+    """Return where the masks come from: a network, or a folder."""
     sweep = SWEEP if args.sweep else ()
     if args.predictions:
         threshold = THRESHOLD if args.threshold is None else args.threshold
         settings = EvaluationSettings(thresholds=(threshold, *sweep))
         labels = labels_of(instances.index.object_id, instances.index.image)
-        return folder_judge(args.predictions, instances, labels, settings, args.workers)
+        return FolderMasks(args.predictions, instances, labels, settings, args.workers)
     loaded = load_network(args.weights)
     if world.main and not loaded.trained:
         print("these weights are UNTRAINED: the numbers say nothing about the method")
@@ -131,13 +133,18 @@ def make_judge(args: argparse.Namespace, instances: Instances, world: World) -> 
         thresholds=(predictor.threshold, *sweep),
         seed=args.seed or 0,
     )
-    return network_judge(loaded, predictor, instances, settings, args.workers)
+    weights = {
+        "name": loaded.name,
+        "sha256": loaded.file_hash(),
+        "trained": loaded.trained,
+    }
+    return NetworkMasks(predictor, instances, settings, args.workers, weights)
 
 
 def report(
     args: argparse.Namespace,
     instances: Instances,
-    judge: Judge,
+    source: MaskSource,
     rounds: list[list[ObjectScore]],
     detections: list[Detection],
 ) -> None:
@@ -145,7 +152,7 @@ def report(
     scores = rounds[0]
     summary = summarize(scores, instances.category_names)
     precision = average_precision(detections) if detections else None
-    title = f"{instances.name}: {len(scores)} of {len(instances)} objects, {judge.title}"
+    title = f"{instances.name}: {len(scores)} of {len(instances)} objects, {source.title}"
     numbers = table(summary, precision)
     refinement = summarize_refinement(rounds) if len(rounds) > 1 else None
     if refinement:
@@ -158,8 +165,8 @@ def report(
             summary,
             scores,
             dataset=dataset,
-            weights=judge.weights,
-            settings=judge.settings,
+            weights=source.weights,
+            settings=source.record,
             average_precision=precision,
             refinement=refinement,
         )
@@ -172,7 +179,7 @@ def report(
             title,
             numbers,
             scores,
-            judge.outcomes,
+            source,
             instances.category_names,
             args.cases,
             [CURVE] if refinement else [],

@@ -29,10 +29,17 @@ from dextr.training.checkpoint import TrainState
 from dextr.training.config import DEMONSTRATION, ModelConfig, OptimConfig, RunConfig
 from dextr.training.hard_objects import HardExamples
 from dextr.training.interrupt import Stopped, StopRequest
-from dextr.training.log import RunLog, environment, write_json
+from dextr.training.log import RunLog
 from dextr.training.optim import MovingAverage, build_optimizer
-from dextr.training.options import add_options, build, flatten, free_names, public, read_json
-from dextr.training.run_folder import RunPlace, find_place
+from dextr.training.options import (
+    add_options,
+    build,
+    changeable_names,
+    flatten,
+    public,
+    read_json,
+)
+from dextr.training.run_folder import RunFolder, environment, resolve_run_folder, write_json
 from dextr.training.trainer import Trainer
 from dextr.weights import initialize
 from networks import DextrNet
@@ -65,7 +72,7 @@ def parse(argv: Sequence[str] | None) -> dict[str, Any]:
     return vars(parser.parse_args(argv))
 
 
-def choose_options(flags: dict[str, Any], place: RunPlace) -> dict[str, Any]:
+def choose_options(flags: dict[str, Any], folder: RunFolder) -> dict[str, Any]:
     """Return every group of options: flags over a resumed run's, over --config's, over defaults.
 
     Raises:
@@ -73,15 +80,15 @@ def choose_options(flags: dict[str, Any], place: RunPlace) -> dict[str, Any]:
     """
     config_file = flags.pop("config", None)
     given = read_json(config_file) | flags if config_file else flags
-    if place.config is not None:
-        chosen = build(GROUPS, {**place.config, **given}, str(config_file or place.folder))
-        place.check(flatten(chosen), free_names(GROUPS))
+    if folder.config is not None:
+        chosen = build(GROUPS, {**folder.config, **given}, str(config_file or folder.path))
+        folder.check(flatten(chosen), changeable_names(GROUPS))
         return chosen
     chosen = build(GROUPS, given, str(config_file or ""))
     if not chosen["sources"].empty:
         return chosen
     changed = {name: value for name, value in DEMONSTRATION.items() if name not in given}
-    place.say(
+    folder.print_on_main(
         "no data given: a small demonstration on synthetic shapes runs instead of the paper's "
         f"protocol ({', '.join(f'{k} {v}' for k, v in changed.items())})"
     )
@@ -107,22 +114,23 @@ def new_state(
     return TrainState(network, build_optimizer(network, optim), scaler, average, hard), report
 
 
-def train(options: dict[str, Any], place: RunPlace, world: World, stop: StopRequest) -> None:
+def train(options: dict[str, Any], folder: RunFolder, world: World, stop: StopRequest) -> None:
     """Train as the options say and leave everything in the run's folder."""
     run, transform = options["run"], options["augmentation"]
     training, validation = open_sources(options["sources"], run.seed)
-    state, report = new_state(options, len(training), world, fresh=place.checkpoint is None)
-    if place.checkpoint is not None:
-        state.restore(place.checkpoint)
+    state, report = new_state(options, len(training), world, fresh=folder.checkpoint is None)
+    if folder.checkpoint is not None:
+        state.restore(folder.checkpoint)
         report = f"as saved after step {state.step}"
     values = flatten(options)
     if world.main:
-        write_json(place.folder / "config.json", values)
-        write_json(place.folder / "environment.json", environment())
-    place.say(f"{place.folder}: {len(training)} objects of {training.name}; weights: {report}")
+        write_json(folder.path / "config.json", values)
+        write_json(folder.path / "environment.json", environment())
+    say = folder.print_on_main
+    say(f"{folder.path}: {len(training)} objects of {training.name}; weights: {report}")
     if validation is None:
-        place.say("no evaluation: there are no validation objects (--val-fraction keeps some)")
-    log = RunLog(place.folder if world.main else None, place.log_length, state.step)
+        say("no evaluation: there are no validation objects (--val-fraction keeps some)")
+    log = RunLog(folder.path if world.main else None, folder.log_length, state.step)
     training_set = TrainingSet(training, TrainTransform(transform), run.seed)
     optim = options["optimisation"]
     plan = BatchPlan(
@@ -132,7 +140,7 @@ def train(options: dict[str, Any], place: RunPlace, world: World, stop: StopRequ
     about = {"config": values, "public": public(options)}
     about |= {"size": transform.size, "relax": transform.relax}
     trainer = Trainer(
-        state, loader, validation, optim, run, about, place.folder, log, world,
+        state, loader, validation, optim, run, about, folder.path, log, world,
         stop,
     )  # fmt: skip
     try:
@@ -140,7 +148,7 @@ def train(options: dict[str, Any], place: RunPlace, world: World, stop: StopRequ
         trainer.finish()
     finally:
         log.close()
-    place.say(f"weights: {place.folder / 'weights.safetensors'}")
+    say(f"weights: {folder.path / 'weights.safetensors'}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -148,16 +156,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = parse(argv)
     resume = flags.pop("resume", None)
     with join(flags.get("device")) as world, StopRequest() as stop:
-        place = find_place(
+        folder = resolve_run_folder(
             resume, flags.get("output_dir"), flags.get("name", RunConfig.name), world
         )
         try:
-            train(choose_options(flags, place), place, world, stop)
+            train(choose_options(flags, folder), folder, world, stop)
         except (ValueError, OSError):
-            place.discard_if_empty()
+            folder.discard_if_empty()
             raise
         except (Stopped, KeyboardInterrupt):
-            place.say(f"stopped; go on with: python {sys.argv[0]} --resume {place.folder}")
+            folder.print_on_main(
+                f"stopped; go on with: python {sys.argv[0]} --resume {folder.path}"
+            )
             return 130
     return 0
 

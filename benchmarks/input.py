@@ -34,7 +34,7 @@ from dataloaders.pascal import PascalInstances
 from dextr.common import cli
 from dextr.common.images import read_image
 from dextr.common.label_png import read_label_map
-from dextr.evaluation.protocol import EvaluationSettings, prompt_for
+from dextr.evaluation.protocol import EvaluationSettings, simulate_clicks
 from dextr.geometry import RELAX
 from dextr.heatmap import render_heatmap
 from dextr.inputs import encode
@@ -54,8 +54,8 @@ def sample_rows(objects: Sequence[Instance], size: int, repeats: int) -> list[Ro
     points = np.array([[0.1, 0.5], [0.9, 0.5], [0.5, 0.1], [0.5, 0.9]]) * size
 
     def evaluation_input(instance: Instance) -> None:
-        prompt = prompt_for(0, instance, EvaluationSettings(), RELAX, size)
-        encode(instance.image, prompt.window, prompt.points)
+        clicks = simulate_clicks(0, instance, EvaluationSettings(), RELAX, size)
+        encode(instance.image, clicks.window, clicks.in_crop)
 
     def over(function: Callable[[Instance, np.random.Generator], object]) -> Callable[[], object]:
         turn, rng = cycle(objects), np.random.default_rng(0)

@@ -29,11 +29,12 @@ from dataloaders.crops.loader import BatchLoader
 from dataloaders.crops.training_set import BatchPlan, TrainingSet
 from dataloaders.crops.transforms import TrainTransform, TransformConfig
 from dextr.common import cli
-from dextr.evaluation.protocol import EvaluationSettings, prompt_for
-from dextr.evaluation.scoring import outcome_of
+from dextr.evaluation.mask_sources import scored
+from dextr.evaluation.protocol import EvaluationSettings, simulate_clicks
+from dextr.evaluation.summary import summarize
 from dextr.geometry import RELAX
 from dextr.inputs import decode, encode
-from dextr.metrics import ObjectScore, summarize
+from dextr.metrics import ObjectScore
 
 Row = tuple[str, ...]
 HEADER = ("stage", "objects", "time", "memory")
@@ -66,10 +67,10 @@ def evaluation_row(stage: str, file: Path, photos: Path, size: int, seen: int) -
     scores: list[ObjectScore] = []
 
     def score(row: int) -> int:
-        prompt = prompt_for(row, data[row], settings, RELAX, size)
-        encode(prompt.instance.image, prompt.window, prompt.points)
-        prob = decode(logits, prompt.window)
-        scores.append(outcome_of(row, prompt.instance, prob, prompt.clicks, settings).score)
+        clicks = simulate_clicks(row, data[row], settings, RELAX, size)
+        encode(clicks.instance.image, clicks.window, clicks.in_crop)
+        prob = decode(logits, clicks.window)
+        scores.append(scored(row, clicks.instance, prob, clicks.points, settings).score)
         return 1
 
     row = watch(stage, map(score, range(len(data))), seen)

@@ -1,20 +1,19 @@
-"""How well a mask agrees with the truth: per object as counts, over many objects as a summary."""
+"""How well a mask agrees with the truth: overlap, outlines, and the score of one object."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dextr.boundary import TOLERANCE, boundary_f
 from dextr.geometry import Box
 from dextr.samples import Instance
 
-RECALL_AT = tuple(k / 10 for k in range(1, 10))
-SIZE_LIMITS = {"small": 32**2, "medium": 96**2, "large": math.inf}
+TOLERANCE = 0.008
 
 
 def iou(pred: NDArray, gt: NDArray, void: NDArray | None = None) -> float:
@@ -44,6 +43,54 @@ def _count(mask: NDArray) -> int:
 
 def _share(part: float, whole: float) -> float:
     return part / whole if whole else 1.0
+
+
+def boundary_f(pred: NDArray, gt: NDArray, tolerance: float = TOLERANCE) -> float:
+    """Return the boundary F measure of two masks (H, W), as DAVIS has it (Perazzi et al. 2016).
+
+    A pixel is on a boundary if its right, lower or lower right neighbour is on the other side.
+    Precision is the share of the prediction's boundary within reach of the truth's, recall the
+    other way round, F their harmonic mean; 1 if neither mask has a boundary.
+
+    Args:
+        pred: The mask to judge. Void pixels should be background in both masks.
+        gt: The truth.
+        tolerance: The reach as a share of the image's diagonal, rounded up to whole pixels.
+
+    Raises:
+        ValueError: The shapes differ.
+
+    >>> square = np.pad(np.ones((4, 4), bool), 3)
+    >>> boundary_f(square, square), boundary_f(square, np.zeros_like(square))
+    (1.0, 0.0)
+    """
+    if np.shape(pred) != np.shape(gt):
+        raise ValueError(f"expected masks of one shape, got {np.shape(pred)}, {np.shape(gt)}")
+    ours, theirs = boundary(pred), boundary(gt)
+    n_ours, n_theirs = int(ours.sum()), int(theirs.sum())
+    if not n_ours or not n_theirs:
+        return float(n_ours == n_theirs)
+    reach = math.ceil(tolerance * math.hypot(*np.shape(gt)))
+    box = Box.of_mask(ours | theirs).slices()
+    ours, theirs = ours[box], theirs[box]
+    precision = int(ours[_near(theirs, reach)].sum()) / n_ours
+    recall = int(theirs[_near(ours, reach)].sum()) / n_theirs
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def boundary(mask: NDArray) -> NDArray[np.bool_]:
+    """Return the pixels (H, W) whose right, lower or lower right neighbour is on the other side."""
+    mask = np.asarray(mask) != 0
+    edge = np.zeros(mask.shape, bool)
+    edge[:, :-1] |= mask[:, :-1] ^ mask[:, 1:]
+    edge[:-1] |= mask[:-1] ^ mask[1:]
+    edge[:-1, :-1] |= mask[:-1, :-1] ^ mask[1:, 1:]
+    return edge
+
+
+def _near(edge: NDArray[np.bool_], reach: float) -> NDArray[np.bool_]:
+    away = (~edge).astype(np.uint8)
+    return cv2.distanceTransform(away, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= reach
 
 
 @dataclass(frozen=True)
@@ -130,104 +177,3 @@ def score_object(
         wrong=tuple(_count((mask ^ truth)[box]) for mask in masks),
         boundary_f=None if tolerance is None else boundary_f(masks[0], truth, tolerance),
     )
-
-
-@dataclass(frozen=True)
-class Group:
-    """Some objects and the mean of their IoUs."""
-
-    count: int
-    mean_iou: float
-
-
-@dataclass(frozen=True)
-class Summary:
-    """The numbers of a data set, at the scores' first threshold unless said. All in 0..1.
-
-    Attributes:
-        count: Number of objects.
-        threshold: The threshold.
-        mean_iou: Mean IoU over objects: the number that papers print.
-        category_mean_iou: Mean over categories of each one's mean IoU.
-        recall: By IoU (0.1, 0.2, .. 0.9): share of objects that reach it, averaged over
-            categories. Objects without a category count as one category.
-        mean_recall: Mean of `recall` over 0.1 .. 0.9 (the original's mAPr, averaged).
-        box_error: Mean over objects of (wrong pixels) / (pixels), both counted inside the
-            truth's tight box and without void (the GrabCut error).
-        boundary_f: Mean boundary F measure over objects; None if it was not asked for.
-        by_category: By category name; empty where there are none.
-        by_size: `small` (area below 32^2 pixels), `medium` (below 96^2), `large`, as COCO has it;
-            only sizes that occur.
-        by_threshold: Mean IoU over objects at every threshold.
-    """
-
-    count: int
-    threshold: float
-    mean_iou: float
-    category_mean_iou: float
-    recall: dict[float, float]
-    mean_recall: float
-    box_error: float
-    boundary_f: float | None
-    by_category: dict[str, Group]
-    by_size: dict[str, Group]
-    by_threshold: dict[float, float]
-
-    @property
-    def best_threshold(self) -> float:
-        """The threshold with the highest mean IoU; the lowest such."""
-        return min(self.by_threshold, key=lambda t: (-self.by_threshold[t], t))
-
-
-def summarize(scores: Sequence[ObjectScore], category_names: Sequence[str] = ()) -> Summary:
-    """Return the numbers of many objects; their order does not matter.
-
-    Args:
-        scores: At least one, all with the same thresholds.
-        category_names: Names by category index.
-
-    Raises:
-        ValueError: No scores, or thresholds that differ.
-    """
-    if not scores:
-        raise ValueError("no objects to summarize: expected at least one score")
-    thresholds = scores[0].thresholds
-    if any(s.thresholds != thresholds for s in scores):
-        raise ValueError("the scores were made at different thresholds")
-    ious = {c: [s.iou for s in scores if s.category == c] for c in {s.category for s in scores}}
-    recall = {t: _mean(_mean(v >= t for v in group) for group in ious.values()) for t in RECALL_AT}
-    boundary = [s.boundary_f for s in scores if s.boundary_f is not None]
-    return Summary(
-        count=len(scores),
-        threshold=thresholds[0],
-        mean_iou=_mean(s.iou for s in scores),
-        category_mean_iou=_mean(_mean(group) for group in ious.values()),
-        recall=recall,
-        mean_recall=_mean(recall.values()),
-        box_error=_mean(s.box_error for s in scores),
-        boundary_f=_mean(boundary) if boundary else None,
-        by_category={
-            category_names[c] if c < len(category_names) else str(c): _group(ious[c])
-            for c in sorted(ious)
-            if c >= 0
-        },
-        by_size=_by_size(scores),
-        by_threshold={t: _mean(s.iou_at(k) for s in scores) for k, t in enumerate(thresholds)},
-    )
-
-
-def _by_size(scores: Sequence[ObjectScore]) -> dict[str, Group]:
-    groups: dict[str, list[float]] = {name: [] for name in SIZE_LIMITS}
-    for score in scores:
-        size = next(name for name, limit in SIZE_LIMITS.items() if score.area < limit)
-        groups[size].append(score.iou)
-    return {name: _group(ious) for name, ious in groups.items() if ious}
-
-
-def _group(ious: Sequence[float]) -> Group:
-    return Group(len(ious), _mean(ious))
-
-
-def _mean(values: Iterable[float]) -> float:
-    numbers = list(values)
-    return math.fsum(numbers) / len(numbers)

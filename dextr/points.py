@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
@@ -146,3 +147,51 @@ def _marking_sides(pixels: NDArray[np.float64]) -> NDArray[np.intp]:
     x, y = pixels[order].T
     distance = np.stack([x - x.min(), x.max() - x, y - y.min(), y.max() - y])
     return order[linear_sum_assignment(distance)[1]]
+
+
+def next_click(
+    mask: NDArray, truth: NDArray, void: NDArray, clicks: NDArray
+) -> NDArray[np.float64] | None:
+    """Return the pixel of the object's outline nearest to the largest error of a mask.
+
+    Errors are compared by the largest circle that fits into them, not by area: a thin band along
+    the whole outline is many pixels but no mistake an annotator would mend first. Missing and
+    superfluous pixels are separate errors even where they touch; void pixels are none. Among
+    equals the first in reading order counts.
+
+    Args:
+        mask: (H, W), the mask so far.
+        truth: (H, W) bool, the object. Its outline are its pixels with one of another kind, or
+            the image's end, among their eight neighbours.
+        void: (H, W) bool, undecided pixels.
+        clicks: (N, 2), xy: pixels that are not clicked again.
+
+    Returns:
+        (2,), xy; None if nothing is wrong, or all of the outline is clicked.
+    """
+    found = (np.asarray(mask) != 0) & ~void
+    depth = _depth(truth & ~found) + _depth(found & ~truth)
+    y, x = np.unravel_index(depth.argmax(), depth.shape)
+    if not depth[y, x]:
+        return None
+    free = outline(truth)
+    columns, rows = np.floor(np.asarray(clicks, np.float64) + 0.5).astype(int).reshape(-1, 2).T
+    height, width = truth.shape
+    free[rows.clip(0, height - 1), columns.clip(0, width - 1)] = False
+    ys, xs = np.nonzero(free)
+    if not len(xs):
+        return None
+    nearest = ((xs - x) ** 2 + (ys - y) ** 2).argmin()
+    return np.array([xs[nearest], ys[nearest]], dtype=np.float64)
+
+
+def outline(mask: NDArray) -> NDArray[np.bool_]:
+    """Return the pixels (H, W) of a mask that touch its outside or the image's end."""
+    inner = cv2.erode(np.pad(mask, 1).astype(np.uint8), np.ones((3, 3), np.uint8))[1:-1, 1:-1]
+    return mask & (inner == 0)
+
+
+def _depth(region: NDArray) -> NDArray[np.float32]:
+    """Return each pixel's distance to the region's outside; the image's end is outside too."""
+    padded = np.pad(region, 1).astype(np.uint8)
+    return cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]

@@ -1,4 +1,4 @@
-"""Pictures: masks over an image, contact sheets. No window."""
+"""Pictures: masks over an image. No window."""
 
 from __future__ import annotations
 
@@ -7,19 +7,14 @@ from os import PathLike
 
 import cv2
 import numpy as np
-from matplotlib import get_data_path
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from dextr.common.files import replacing
 from dextr.common.label_png import palette
 from dextr.geometry import Box
 
 WHITE = (255, 255, 255)
-LIGHT_GREY = (235, 235, 235)
-CAPTION_SIZE = 12
-CAPTION_HEIGHT = 20
-GAP = 6
 
 
 def object_color(number: int) -> tuple[int, int, int]:
@@ -128,59 +123,3 @@ def save_picture(path: str | PathLike[str], picture: NDArray[np.uint8]) -> None:
     """Write a picture (H, W, 3) or (H, W), uint8, in the format of the file's ending."""
     with replacing(path) as temporary:
         Image.fromarray(picture).save(temporary)
-
-
-def contact_sheet(
-    tiles: Sequence[tuple[NDArray[np.uint8], str]],
-    columns: int = 4,
-    tile_hw: tuple[int, int] = (240, 320),
-) -> NDArray[np.uint8]:
-    """Return many pictures as one, row by row, each with a line of text below.
-
-    Args:
-        tiles: Pairs of a picture (H, W, 3) of any size, RGB, and its caption.
-        columns: Pictures per row, at most.
-        tile_hw: Height and width each picture is fitted into, its aspect kept.
-
-    Returns:
-        (height, width, 3), RGB.
-
-    Raises:
-        ValueError: No tiles, or no columns.
-    """
-    if not tiles or columns < 1:
-        raise ValueError(f"expected tiles and columns, got {len(tiles)} tiles, {columns} columns")
-    columns = min(columns, len(tiles))
-    rows = -(-len(tiles) // columns)
-    step_y, step_x = tile_hw[0] + CAPTION_HEIGHT + GAP, tile_hw[1] + GAP
-    sheet = Image.new("RGB", (columns * step_x + GAP, rows * step_y + GAP), WHITE)
-    draw = ImageDraw.Draw(sheet)
-    # Pillow's own font has few letters beyond ASCII; matplotlib ships one that has.
-    font = ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf", CAPTION_SIZE)
-    for k, (picture, caption) in enumerate(tiles):
-        x, y = GAP + k % columns * step_x, GAP + k // columns * step_y
-        tile = Image.new("RGB", tile_hw[::-1], LIGHT_GREY)
-        fitted = _fit(Image.fromarray(picture), tile_hw)
-        left, top = (tile.width - fitted.width) // 2, (tile.height - fitted.height) // 2
-        tile.paste(fitted, (left, top))
-        sheet.paste(tile, (x, y))
-        text = _shorten(caption, font, tile_hw[1])
-        draw.text((x, y + tile_hw[0] + 2), text, (0, 0, 0), font)
-    return np.asarray(sheet)
-
-
-def _fit(picture: Image.Image, hw: tuple[int, int]) -> Image.Image:
-    scale = min(hw[0] / picture.height, hw[1] / picture.width)
-    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
-    method = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.NEAREST
-    return picture.resize(size, method)
-
-
-def _shorten(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    """Cut a caption to one line of at most `width` pixels."""
-    text = " ".join(text.split())
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength(text + "...") > width:
-        text = text[:-1]
-    return text + "..."

@@ -13,10 +13,9 @@ from dataloaders.open import open_dataset
 from dataloaders.pascal import pascal_image_ids
 
 
-def _source(default: Any, help: str, metavar: str | None = None) -> Any:
+def _source(default: Any, help: str, **more: Any) -> Any:
     """Return a field of `SourceConfig`: it says what lies on this machine, so it is private."""
-    metadata = {"help": help, "metavar": metavar, "private": True}
-    return field(default=default, metadata=metadata)
+    return field(default=default, metadata={"help": help, "private": True, **more})
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,12 @@ class SourceConfig:
         0.0,
         "share of the training objects, whole images, kept out of training; the evaluation set "
         "where there is no other",
+        least=0,
+        below=1,
     )
-    limit: int = _source(0, "train on only this many objects, drawn at random, for a trial; 0: all")
+    limit: int = _source(
+        0, "train on only this many objects, drawn at random, for a trial; 0: all", least=0
+    )
 
     @property
     def empty(self) -> bool:
@@ -53,10 +56,6 @@ class SourceConfig:
                         self.folder, self.davis_root, self.shapes))  # fmt: skip
 
     def __post_init__(self) -> None:
-        if not 0 <= self.val_fraction < 1:
-            raise ValueError(f"--val-fraction must be in 0..1, got {self.val_fraction}")
-        if self.limit < 0:
-            raise ValueError(f"--limit must be at least 0, got {self.limit}")
         if self.coco_annotations and len(self.coco_root) != len(self.coco_annotations):
             raise ValueError(
                 "give one --coco-annotations for every --coco-root, got "

@@ -1,41 +1,53 @@
-"""A page of an evaluation's worst and best cases."""
+"""An evaluation's worst and best cases: as a page, and as one sheet each."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
+from matplotlib import get_data_path
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 
+from dextr.common.processes import World
+from dextr.evaluation.mask_sources import MaskSource, ScoredMask
 from dextr.evaluation.report import write_text
-from dextr.evaluation.scoring import Outcome
+from dextr.evaluation.scoring import score
 from dextr.geometry import Box
 from dextr.metrics import ObjectScore
-from dextr.visualize import contact_sheet, overlay, save_picture
+from dextr.visualize import overlay, save_picture
 
 CASES = 20
+PICTURES = 8
 MARGIN = 30
 LONG_SIDE = 480
-STYLE = """
-body { font: 15px/1.4 sans-serif; margin: 2em; color: #222 }
-section { display: flex; flex-wrap: wrap; gap: 1em }
-figure { margin: 0; width: 300px }
-img { max-width: 100% }
-figure img { max-height: 300px; image-rendering: pixelated }
-pre { background: #f4f4f4; padding: 1em; overflow: auto }
+WHITE = (255, 255, 255)
+LIGHT_GREY = (235, 235, 235)
+CAPTION_SIZE = 12
+CAPTION_HEIGHT = 20
+GAP = 6
+Tile = tuple[NDArray[np.uint8], str]
+PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{title}</title>
+<style>
+body {{ font: 15px/1.4 sans-serif; margin: 2em; color: #222 }}
+figure {{ display: inline-block; vertical-align: top; margin: 0 1em 1em 0; width: 300px }}
+img {{ max-width: 100% }}
+figure img {{ max-height: 300px; image-rendering: pixelated }}
+pre {{ background: #f4f4f4; padding: 1em; overflow: auto }}
+</style>
+<h1>{title}</h1>
+<pre>{table}</pre>
+{pictures}
+<p>Filled: the prediction. Green line: the truth. Dots: the points given.</p>
+{cases}
+</html>
 """
-
-
-@dataclass(frozen=True)
-class Case:
-    """One picture of the page, (H, W, 3), and what is said below it."""
-
-    picture: NDArray[np.uint8]
-    caption: str
+FIGURE = """<figure><a href="{file}"><img src="{file}" alt="{text}" loading="lazy"></a>
+<figcaption>{text}</figcaption></figure>"""
 
 
 def write_page(
@@ -43,7 +55,7 @@ def write_page(
     title: str,
     table: str,
     scores: Sequence[ObjectScore],
-    outcomes_of: Callable[[list[int]], Iterable[Outcome]],
+    source: MaskSource,
     category_names: Sequence[str] = (),
     cases: int = CASES,
     pictures: Sequence[str] = (),
@@ -55,7 +67,7 @@ def write_page(
         title: What was evaluated.
         table: The numbers, as text.
         scores: Every object's score.
-        outcomes_of: Gives the outcomes of some rows again, in their order.
+        source: Gives the masks of some objects again.
         category_names: Names by category index.
         cases: Number of cases of either kind.
         pictures: Files in the folder that are shown below the table.
@@ -67,57 +79,115 @@ def write_page(
     ranked = sorted(scores, key=lambda s: (s.iou, s.row))
     parts = []
     for kind, chosen in (("worst", ranked[:cases]), ("best", ranked[::-1][:cases])):
-        shown = list(_cases(chosen, outcomes_of, category_names))
-        sheet = contact_sheet([(case.picture, case.caption) for case in shown])
-        save_picture(root / f"{kind}.png", sheet)
-        parts.append(f'<h2>{kind.title()} <a href="{kind}.png">as one picture</a></h2>\n<section>')
-        for number, case in enumerate(shown, 1):
+        drawn = source.masks([s.row for s in chosen], draw_case, {})
+        captions = [_caption(own, category_names) for own in chosen]
+        tiles = list(zip(drawn, captions, strict=True))
+        save_picture(root / f"{kind}.png", contact_sheet(tiles))
+        parts.append(f'<h2>{kind.title()} <a href="{kind}.png">as one picture</a></h2>')
+        for number, (picture, caption) in enumerate(tiles, 1):
             file = f"images/{kind}_{number:02d}.png"
-            save_picture(root / file, case.picture)
-            parts.append(_figure(file, case.caption))
-        parts.append("</section>")
-    text = (
-        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n"
-        f"<h1>{html.escape(title)}</h1>\n<pre>{html.escape(table)}</pre>\n"
-        + "".join(f'<p><img src="{file}" alt="{file}"></p>\n' for file in pictures)
-        + "<p>Filled: the prediction. Green line: the truth. Dots: the points given.</p>\n"
-        + "\n".join(parts)
-        + "\n</html>\n"
+            save_picture(root / file, picture)
+            parts.append(FIGURE.format(file=file, text=html.escape(caption)))
+    text = PAGE.format(
+        title=html.escape(title),
+        table=html.escape(table),
+        pictures="\n".join(f'<p><img src="{file}" alt="{file}"></p>' for file in pictures),
+        cases="\n".join(parts),
     )
     write_text(root / "index.html", text)
     return root / "index.html"
 
 
-def _figure(file: str, caption: str) -> str:
-    text = html.escape(caption)
-    return (
-        f'<figure><a href="{file}"><img src="{file}" alt="{text}" loading="lazy"></a>'
-        f"<figcaption>{text}</figcaption></figure>"
-    )
+def _caption(score: ObjectScore, category_names: Sequence[str]) -> str:
+    category = category_names[score.category] if category_names and score.category >= 0 else ""
+    text = f"IoU {100 * score.iou:.1f} {score.name} {category} {score.area} px"
+    return " ".join(text.split())
 
 
-def _cases(
-    scores: Sequence[ObjectScore],
-    outcomes_of: Callable[[list[int]], Iterable[Outcome]],
-    category_names: Sequence[str],
-) -> Iterator[Case]:
-    for score, outcome in zip(scores, outcomes_of([s.row for s in scores]), strict=True):
-        category = category_names[score.category] if category_names and score.category >= 0 else ""
-        caption = f"IoU {100 * score.iou:.1f} {score.name} {category} {score.area} px"
-        yield Case(draw_case(outcome), " ".join(caption.split()))
+def score_and_picture(
+    source: MaskSource, rows: Sequence[int], world: World
+) -> tuple[list[ObjectScore], NDArray[np.uint8] | None]:
+    """Score objects as `score` does; in the first process, also return a sheet of the first ones.
+
+    Only what that process scored itself is on it: a batch at least.
+    """
+    tiles: dict[int, Tile] = {}
+
+    def picture(scored: ScoredMask) -> None:
+        if world.main and scored.row in rows[:PICTURES]:
+            drawn = overlay(scored.instance.image, [scored.mask], [scored.points])
+            tiles[scored.row] = drawn, f"{scored.instance.name} IoU {100 * scored.score.iou:.1f}"
+
+    scores, _ = score(source, rows, world, picture)
+    return scores, contact_sheet([tiles[row] for row in sorted(tiles)]) if tiles else None
 
 
-def draw_case(outcome: Outcome) -> NDArray[np.uint8]:
+def draw_case(scored: ScoredMask) -> NDArray[np.uint8]:
     """Return the object's surroundings, enlarged, with prediction, truth's outline and points."""
-    truth, found = outcome.instance.mask, outcome.mask
-    box = Box.of_mask(truth | found).relaxed(MARGIN).inside(outcome.instance.hw)
+    truth, found = scored.instance.mask, scored.mask
+    box = Box.of_mask(truth | found).relaxed(MARGIN).inside(scored.instance.hw)
     scale = max(1, LONG_SIDE // max(box.hw))
 
     def enlarged(array: NDArray) -> NDArray[np.uint8]:
         part = np.ascontiguousarray(array[box.slices()], dtype=np.uint8)
         return part.repeat(scale, axis=0).repeat(scale, axis=1)
 
-    points = (outcome.points - (box.x0, box.y0) + 0.5) * scale - 0.5
-    picture = overlay(enlarged(outcome.instance.image), [enlarged(found)])
+    points = (scored.points - (box.x0, box.y0) + 0.5) * scale - 0.5
+    picture = overlay(enlarged(scored.instance.image), [enlarged(found)])
     return overlay(picture, [enlarged(truth)], [points], alpha=0, first=2)
+
+
+def contact_sheet(
+    tiles: Sequence[Tile],
+    columns: int = 4,
+    tile_hw: tuple[int, int] = (240, 320),
+) -> NDArray[np.uint8]:
+    """Return many pictures as one, row by row, each with a line of text below.
+
+    Args:
+        tiles: Pairs of a picture (H, W, 3) of any size, RGB, and its caption.
+        columns: Pictures per row, at most.
+        tile_hw: Height and width each picture is fitted into, its aspect kept.
+
+    Returns:
+        (height, width, 3), RGB.
+
+    Raises:
+        ValueError: No tiles, or no columns.
+    """
+    if not tiles or columns < 1:
+        raise ValueError(f"expected tiles and columns, got {len(tiles)} tiles, {columns} columns")
+    columns = min(columns, len(tiles))
+    rows = -(-len(tiles) // columns)
+    step_y, step_x = tile_hw[0] + CAPTION_HEIGHT + GAP, tile_hw[1] + GAP
+    sheet = Image.new("RGB", (columns * step_x + GAP, rows * step_y + GAP), WHITE)
+    draw = ImageDraw.Draw(sheet)
+    # Pillow's own font has few letters beyond ASCII; matplotlib ships one that has.
+    font = ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf", CAPTION_SIZE)
+    for k, (picture, caption) in enumerate(tiles):
+        x, y = GAP + k % columns * step_x, GAP + k // columns * step_y
+        tile = Image.new("RGB", tile_hw[::-1], LIGHT_GREY)
+        fitted = _fit(Image.fromarray(picture), tile_hw)
+        left, top = (tile.width - fitted.width) // 2, (tile.height - fitted.height) // 2
+        tile.paste(fitted, (left, top))
+        sheet.paste(tile, (x, y))
+        text = _shorten(caption, font, tile_hw[1])
+        draw.text((x, y + tile_hw[0] + 2), text, (0, 0, 0), font)
+    return np.asarray(sheet)
+
+
+def _fit(picture: Image.Image, hw: tuple[int, int]) -> Image.Image:
+    scale = min(hw[0] / picture.height, hw[1] / picture.width)
+    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+    method = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.NEAREST
+    return picture.resize(size, method)
+
+
+def _shorten(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+    """Cut a caption to one line of at most `width` pixels."""
+    text = " ".join(text.split())
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "...") > width:
+        text = text[:-1]
+    return text + "..."

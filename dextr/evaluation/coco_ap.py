@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dextr.evaluation.scoring import Outcome
+from dextr.evaluation.mask_sources import ScoredMask
 
 # The order of COCOeval.stats.
 NAMES = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large",
@@ -39,16 +39,16 @@ class Detection:
     score: float
 
 
-def detection_of(outcome: Outcome) -> Detection:
-    """Return an outcome as a detection."""
-    mask = outcome.mask
+def detection_of(scored: ScoredMask) -> Detection:
+    """Return a mask as a detection."""
+    mask, instance = scored.mask, scored.instance
     return Detection(
-        outcome.row,
-        outcome.instance.image_id,
-        outcome.instance.category,
-        _encode(outcome.instance.mask),
-        _encode(mask & ~outcome.instance.void),
-        float(outcome.prob[mask].mean(dtype=np.float64)) if mask.any() else 0.0,
+        scored.row,
+        instance.image_id,
+        instance.category,
+        _encode(instance.mask),
+        _encode(mask & ~instance.void),
+        float(scored.prob[mask].mean(dtype=np.float64)) if mask.any() else 0.0,
     )
 
 

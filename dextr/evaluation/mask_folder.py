@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +13,7 @@ from PIL import Image
 
 from dextr.common.files import inside, replacing
 from dextr.common.label_png import MOST_OBJECTS, paint, read_label_map, write_label_map
-from dextr.evaluation.protocol import EvaluationSettings
-from dextr.evaluation.scoring import Objects, Outcome, outcome_of
 from dextr.samples import Instance
-
-In = TypeVar("In")
-Out = TypeVar("Out")
-
-NO_POINTS = np.zeros((0, 2))
 
 
 def labels_of(object_id: NDArray, image: NDArray) -> NDArray[np.int64]:
@@ -106,48 +96,3 @@ class MaskFolder:
             f"no mask of {instance.name}: expected {own} (one object) or {shared} (label map, "
             f"value {label})"
         )
-
-    def outcomes(
-        self,
-        instances: Objects,
-        labels: NDArray,
-        settings: EvaluationSettings,
-        rows: Iterable[int],
-        workers: int = 0,
-    ) -> Iterator[Outcome]:
-        """Yield the masks of objects with their scores, in the order of the rows.
-
-        Args:
-            instances: The data set.
-            labels: (N,), the objects' values in the label maps.
-            settings: Thresholds and boundary tolerance; the rest has no meaning here.
-            rows: Which objects.
-            workers: Threads that read and score.
-        """
-
-        def judge(row: int) -> Outcome:
-            instance = instances[row]
-            prob = self.read(instance, int(labels[row]))
-            return outcome_of(row, instance, prob, NO_POINTS, settings)
-
-        return map_ahead(judge, rows, workers, 2 * workers)
-
-
-def map_ahead(
-    function: Callable[[In], Out], items: Iterable[In], workers: int, ahead: int
-) -> Iterator[Out]:
-    """Yield function(item) in order, computed by threads at most `ahead` items in advance.
-
-    Without workers it is a plain map.
-    """
-    if workers == 0:
-        yield from map(function, items)
-        return
-    waiting: deque[Future[Out]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()

@@ -98,8 +98,8 @@ def parse(argv: Sequence[str] | None, datasets: Sequence[str]) -> argparse.Names
         metavar="N",
         type=natural,
         default=2,
-        help="processes that read and score while the network runs (2), with a GPU about one "
-        "per core; 0: none; never changes a number",
+        help="threads that read and score while the network runs (2), with a GPU a few; 0: none; "
+        "never changes a number",
     )
 
     scores = parser.add_argument_group("scores")

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dextr.boundary import TOLERANCE
 from dextr.geometry import CropWindow
+from dextr.metrics import TOLERANCE
 from dextr.points import jitter_points, place_clicks, sample_extreme_points
 from dextr.samples import THRESHOLD, Instance, check_threshold
 
@@ -61,32 +61,32 @@ class EvaluationSettings:
 
 
 @dataclass(frozen=True)
-class Prompt:
-    """An object and where its points are.
+class SimulatedClicks:
+    """An object and where an annotator clicks on it.
 
     Attributes:
         row: The object's row in its data set.
         instance: The object.
         window: The crop.
-        points: (N, 2), xy, in pixels of the crop: the extreme points, then any further ones.
-        clicks: (N, 2), xy, the same in the image.
+        in_crop: (N, 2), xy, in pixels of the crop: the extreme points, then any further ones.
+        points: (N, 2), xy, the same in the image.
     """
 
     row: int
     instance: Instance
     window: CropWindow
+    in_crop: NDArray[np.float64]
     points: NDArray[np.float64]
-    clicks: NDArray[np.float64]
 
 
-def prompt_for(
+def simulate_clicks(
     row: int,
     instance: Instance,
     settings: EvaluationSettings,
     relax: int,
     size: int,
-    extra: ArrayLike = (),
-) -> Prompt:
+    further: ArrayLike = (),
+) -> SimulatedClicks:
     """Simulate the clicks on an object, always the same for the same object and seed.
 
     Args:
@@ -95,28 +95,28 @@ def prompt_for(
         settings: Where its extreme points are found, the clicks' noise, the seed.
         relax: Margin of the crop, in pixels of the image.
         size: Side of the crop.
-        extra: (K, 2), xy, in the image: what is clicked after the extreme points.
+        further: (K, 2), xy, in the image: what is clicked after the extreme points.
 
     Raises:
         ValueError: The object's mask is empty; the message names it.
     """
     if not instance.mask.any():
         raise ValueError(f"{instance.name}: the object's mask is empty")
-    further = np.asarray(extra, dtype=np.float64).reshape(-1, 2)
+    added = np.asarray(further, dtype=np.float64).reshape(-1, 2)
     rng = np.random.default_rng([settings.seed, zlib.crc32(instance.name.encode())])
     if settings.points == "crop":
         window = CropWindow.around(instance.mask, instance.hw, relax, size)
         target = window.cut(instance.mask, cv2.INTER_NEAREST)
         if target.any():
             extremes = sample_extreme_points(target, 0, rng)
-            placed = np.floor(window.to_crop(further) + 0.5).clip(0, size - 1)
-            points = np.concatenate([extremes, placed])
-            clicks = np.concatenate([window.to_image(extremes), further])
-            return Prompt(row, instance, window, points, clicks)
-    aims = np.concatenate([sample_extreme_points(instance.mask, 0, rng), further])
-    clicks = jitter_points(aims, settings.noise, instance.hw, rng)
-    window = CropWindow.around(clicks, instance.hw, relax, size)
-    return Prompt(row, instance, window, place_clicks(clicks, window), clicks)
+            placed = np.floor(window.to_crop(added) + 0.5).clip(0, size - 1)
+            in_crop = np.concatenate([extremes, placed])
+            points = np.concatenate([window.to_image(extremes), added])
+            return SimulatedClicks(row, instance, window, in_crop, points)
+    aims = np.concatenate([sample_extreme_points(instance.mask, 0, rng), added])
+    points = jitter_points(aims, settings.noise, instance.hw, rng)
+    window = CropWindow.around(points, instance.hw, relax, size)
+    return SimulatedClicks(row, instance, window, place_clicks(points, window), points)
 
 
 def stretched(prob: NDArray[np.float32]) -> NDArray[np.float64]:

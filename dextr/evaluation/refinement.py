@@ -2,122 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import TypeVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from dextr.common.processes import World
-from dextr.evaluation.judges import Judge
-from dextr.evaluation.scoring import Outcome
+from dextr.evaluation.mask_sources import NO_POINTS, MaskSource, ScoredMask
+from dextr.evaluation.scoring import score
 from dextr.metrics import ObjectScore
+from dextr.points import next_click
 
+T = TypeVar("T")
 EXTREMES = 4
 WEAK_BELOW = 0.8
 TARGETS = (0.85, 0.9)
 
 
-def next_click(
-    mask: NDArray, truth: NDArray, void: NDArray, clicks: NDArray
-) -> NDArray[np.float64] | None:
-    """Return the pixel of the object's outline nearest to the largest error of a mask.
-
-    Errors are compared by the largest circle that fits into them, not by area: a thin band along
-    the whole outline is many pixels but no mistake an annotator would mend first. Missing and
-    superfluous pixels are separate errors even where they touch; void pixels are none. Among
-    equals the first in reading order counts.
-
-    Args:
-        mask: (H, W), the mask so far.
-        truth: (H, W) bool, the object. Its outline are its pixels with one of another kind, or
-            the image's end, among their eight neighbours.
-        void: (H, W) bool, undecided pixels.
-        clicks: (N, 2), xy: pixels that are not clicked again.
-
-    Returns:
-        (2,), xy; None if nothing is wrong, or all of the outline is clicked.
-    """
-    found = (np.asarray(mask) != 0) & ~void
-    depth = _depth(truth & ~found) + _depth(found & ~truth)
-    y, x = np.unravel_index(depth.argmax(), depth.shape)
-    if not depth[y, x]:
-        return None
-    free = outline(truth)
-    columns, rows = np.floor(np.asarray(clicks, np.float64) + 0.5).astype(int).reshape(-1, 2).T
-    height, width = truth.shape
-    free[rows.clip(0, height - 1), columns.clip(0, width - 1)] = False
-    ys, xs = np.nonzero(free)
-    if not len(xs):
-        return None
-    nearest = ((xs - x) ** 2 + (ys - y) ** 2).argmin()
-    return np.array([xs[nearest], ys[nearest]], dtype=np.float64)
-
-
-def outline(mask: NDArray) -> NDArray[np.bool_]:
-    """Return the pixels (H, W) of a mask that touch its outside or the image's end."""
-    inner = cv2.erode(np.pad(mask, 1).astype(np.uint8), np.ones((3, 3), np.uint8))[1:-1, 1:-1]
-    return mask & (inner == 0)
-
-
-def _depth(region: NDArray) -> NDArray[np.float32]:
-    """Return each pixel's distance to the region's outside; the image's end is outside too."""
-    padded = np.pad(region, 1).astype(np.uint8)
-    return cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-
-
 def refine(
-    judge: Judge,
-    rows: list[int],
+    source: MaskSource,
+    rows: Sequence[int],
     world: World,
     clicks: int,
-    visit: Callable[[Outcome], None] = lambda outcome: None,
-) -> list[list[ObjectScore]]:
+    take: Callable[[ScoredMask], T],
+) -> tuple[list[list[ObjectScore]], list[T]]:
     """Score objects after 4, 5, .. `clicks` points, each placed by looking at the mask so far.
 
     The network runs over all objects once per number of points, as without further clicks, so
     that the scores agree to the last bit for any number of processes and threads.
 
     Args:
-        judge: A network's judge.
+        source: A network's masks.
         rows: Which objects.
         world: The processes that share them.
         clicks: Points per object in all. An object with no error left gets no more.
-        visit: Called with each outcome of this process after the four extreme points.
+        take: What is wanted of each mask after the four extreme points; see `score`.
 
     Returns:
-        For each number of points, all scores by row.
+        For each number of points, all scores in the order of the rows; and what `take` gave.
     """
-    scores, extra = _round(judge, rows, world, {}, visit)
-    rounds = [scores]
+    scores, looked = score(source, rows, world, lambda mask: (_click_after(mask), take(mask)))
+    rounds, following = [scores], [click for click, _ in looked]
+    further = dict.fromkeys(rows, NO_POINTS)
     for _ in range(EXTREMES, clicks):
-        scores, extra = _round(judge, rows, world, extra)
+        for row, click in zip(rows, following, strict=True):
+            further[row] = np.vstack([further[row], click])
+        scores, following = score(source, rows, world, _click_after, further)
         rounds.append(scores)
-    return rounds
+    return rounds, [taken for _, taken in looked]
 
 
-def _round(
-    judge: Judge,
-    rows: list[int],
-    world: World,
-    extra: Mapping[int, NDArray],
-    visit: Callable[[Outcome], None] | None = None,
-) -> tuple[list[ObjectScore], dict[int, NDArray]]:
-    """Return the scores with these further clicks, and the further clicks of the next round."""
-    following = dict(extra)
-
-    def look(outcome: Outcome) -> None:
-        if visit:
-            visit(outcome)
-        instance = outcome.instance
-        click = next_click(outcome.mask, instance.mask, instance.void, outcome.points)
-        if click is not None:
-            earlier = extra.get(outcome.row, np.empty((0, 2)))
-            following[outcome.row] = np.vstack([earlier, click])
-
-    return judge.score(rows, world, look, extra), following
+def _click_after(scored: ScoredMask) -> NDArray[np.float64]:
+    """Return the next click, (1, 2), xy; (0, 2) if there is nothing to mend."""
+    instance = scored.instance
+    click = next_click(scored.mask, instance.mask, instance.void, scored.points)
+    return NO_POINTS if click is None else click[None]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 
 from dextr.common.files import replacing
 from dextr.evaluation.refinement import WEAK_BELOW, Curve, Refinement
-from dextr.metrics import Group, ObjectScore, Summary
+from dextr.evaluation.summary import Group, Summary
+from dextr.metrics import ObjectScore
 
 Row = tuple[str, ...]
 
@@ -41,7 +42,7 @@ def table(summary: Summary, average_precision: Mapping[str, float | None] | None
         thresholds = sorted(summary.by_threshold.items())
         rows = [(f"{t:g}", _percent(v), _mark(t, summary)) for t, v in thresholds]
         blocks.append([("threshold", "mean IoU", ""), *rows])
-    return "\n\n".join(_align(block) for block in blocks)
+    return "\n\n".join(columns(block) for block in blocks)
 
 
 def refinement_table(refinement: Refinement) -> str:
@@ -62,7 +63,7 @@ def refinement_table(refinement: Refinement) -> str:
         [head, *rows, ("first point brings", *gains)],
         [("to reach IoU", "points", ""), *reach],
     ]
-    return "\n\n".join(_align(block) for block in blocks)
+    return "\n\n".join(columns(block) for block in blocks)
 
 
 def _curves(refinement: Refinement) -> dict[str, Curve]:
@@ -109,7 +110,8 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.2f}"
 
 
-def _align(rows: Sequence[Row]) -> str:
+def columns(rows: Sequence[Row]) -> str:
+    """Return rows of text in aligned columns: the first to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for first, *rest in rows:

@@ -61,22 +61,25 @@ class ModelConfig:
 class OptimConfig:
     """Loss, optimiser and schedule."""
 
-    epochs: int = option(100, "passes over the training objects")
-    batch_size: int = option(5, "objects per batch, over all processes")
-    accumulate: int = option(1, "batches whose gradients make one step")
+    epochs: int = option(100, "passes over the training objects", least=1)
+    batch_size: int = option(5, "objects per batch, over all processes", least=1)
+    accumulate: int = option(1, "batches whose gradients make one step", least=1)
     optimizer: str = option("sgd", "optimiser", choices=("sgd", "adamw"))
-    lr: float = option(1e-8, "learning rate of the backbone")
-    head_lr_factor: float = option(10.0, "learning rate of the head, times --lr")
+    lr: float = option(1e-8, "learning rate of the backbone", least=0)
+    head_lr_factor: float = option(10.0, "learning rate of the head, times --lr", least=0)
     stem_lr_factor: float = option(
         1.0,
         "learning rate of the first convolution, times --lr; for adamw on ImageNet weights 0.017: "
         "with 0..255 input its values are 1 / (255 * 0.226) of their size",
+        least=0,
     )
-    momentum: float = option(0.9, "momentum of sgd")
-    weight_decay: float = option(5e-4, "weight decay")
+    momentum: float = option(0.9, "momentum of sgd", least=0)
+    weight_decay: float = option(5e-4, "weight decay", least=0)
     schedule: str = option("constant", "learning rate over time", choices=SCHEDULES)
-    warmup_steps: int = option(0, "steps over which the learning rate grows linearly at the start")
-    clip_norm: float = option(0.0, "largest norm of the gradient; 0: no limit")
+    warmup_steps: int = option(
+        0, "steps over which the learning rate grows linearly at the start", least=0
+    )
+    clip_norm: float = option(0.0, "largest norm of the gradient; 0: no limit", least=0)
     loss_reduction: str = option(
         "batch",
         "batch: sum over pixels divided by the batch size, as published; mean: also by the pixels",
@@ -88,73 +91,55 @@ class OptimConfig:
         choices=("background", "ignore"),
     )
     ema: float = option(
-        0.0, "decay of a moving average of the weights, which is then evaluated and saved; 0: none"
+        0.0,
+        "decay of a moving average of the weights, which is then evaluated and saved; 0: none",
+        least=0,
+        below=1,
     )
     amp: str = option("off", "mixed precision", choices=("off", "bf16", "fp16"))
     corrections: float = option(
         0.0,
         "probability that the objects of a batch get one more point, on the outline nearest to "
         "the network's largest error of the moment",
+        least=0,
+        most=1,
     )
     hard_examples: int = option(
-        1, "objects below 0.8 IoU when last trained on come back this many times as often"
+        1, "objects below 0.8 IoU when last trained on come back this many times as often", least=1
     )
-
-    def __post_init__(self) -> None:
-        _at_least(1, self, "epochs", "batch_size", "accumulate", "hard_examples")
-        _at_least(
-            0,
-            self,
-            "lr",
-            "head_lr_factor",
-            "stem_lr_factor",
-            "momentum",
-            "weight_decay",
-            "warmup_steps",
-        )
-        _at_least(0, self, "clip_norm")
-        if not 0 <= self.ema < 1:
-            raise ValueError(f"--ema must be in 0..1, below 1, got {self.ema}")
-        if not 0 <= self.corrections <= 1:
-            raise ValueError(f"--corrections must be in 0..1, got {self.corrections}")
 
 
 # What they say of the machine stays on it.
 _local = partial(option, private=True)
+_changeable = partial(_local, may_change_on_resume=True)
 
 
 @dataclass(frozen=True)
 class RunConfig:
     """How the run goes on: nothing here but the seed changes what is learned."""
 
-    seed: int = _local(0, "seed of everything random")
-    device: str | None = _local(None, "cpu, cuda or cuda:N; CUDA if there is any", free=True)
-    workers: int = _local(2, "processes that prepare objects (of each training process)", free=True)
-    compile: bool = _local(False, "compile the network, minutes at the start", free=True)
-    channels_last: bool = _local(True, "keep tensors channels last, which is faster", free=True)
-    eval_every: int = _local(10, "epochs between evaluations; 0: only at the end", free=True)
-    eval_limit: int = _local(0, "objects scored in each evaluation but the last; 0: all", free=True)
-    snapshot_every: int = _local(20, "epochs between checkpoints that are kept for good", free=True)
-    save_minutes: float = _local(
-        15.0, "a checkpoint at least every so many minutes, besides one per epoch", free=True
+    seed: int = _local(0, "seed of everything random", least=0)
+    device: str | None = _changeable(None, "cpu, cuda or cuda:N; CUDA if there is any")
+    workers: int = _changeable(
+        2, "processes that prepare objects (of each training process)", least=0
     )
-    log_every: int = _local(10, "steps per line of the log")
-    name: str = _local("dextr", "name of the run's folder under runs/", free=True)
-    output_dir: str | None = _local(
-        None, "the run's folder (default: the next free runs/NAME-NUMBER)", metavar="DIR", free=True
+    compile: bool = _changeable(False, "compile the network, minutes at the start")
+    channels_last: bool = _changeable(True, "keep tensors channels last, which is faster")
+    eval_every: int = _changeable(10, "epochs between evaluations; 0: only at the end", least=0)
+    eval_limit: int = _changeable(
+        0, "objects scored in each evaluation but the last; 0: all", least=0
     )
-
-    def __post_init__(self) -> None:
-        _at_least(1, self, "log_every")
-        _at_least(0, self, "seed", "workers", "eval_every", "eval_limit", "snapshot_every")
-        _at_least(0, self, "save_minutes")
-
-
-def _at_least(least: int, config: object, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        if not value >= least:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least {least}, got {value}")
+    snapshot_every: int = _changeable(
+        20, "epochs between checkpoints that are kept for good", least=0
+    )
+    save_minutes: float = _changeable(
+        15.0, "a checkpoint at least every so many minutes, besides one per epoch", least=0
+    )
+    log_every: int = _local(10, "steps per line of the log", least=1)
+    name: str = _changeable("dextr", "name of the run's folder under runs/")
+    output_dir: str | None = _changeable(
+        None, "the run's folder (default: the next free runs/NAME-NUMBER)", metavar="DIR"
+    )
 
 
 # What `train_pascal.py` does where no source is named: minutes on any CPU.

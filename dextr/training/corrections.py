@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +10,32 @@ import torch
 from torch import Tensor, nn
 
 from dextr.batch import Batch
-from dextr.evaluation.refinement import next_click
+from dextr.common.processes import World
 from dextr.heatmap import render_heatmap
+from dextr.points import next_click
+from dextr.samples import THRESHOLD
+from dextr.training.config import OptimConfig
+from dextr.training.step import precision
+
+
+def correct(
+    network: nn.Module, group: list[Batch], config: OptimConfig, world: World, seed: Sequence[int]
+) -> list[Batch]:
+    """Return a group of batches, some of which got correction points as `config` says.
+
+    Args:
+        network: The network without wrappers.
+        group: This process's share of each batch, on the device.
+        config: The share, and the precision.
+        world: The processes.
+        seed: Decides which batches; the same in all processes.
+    """
+    drawn = np.random.default_rng(seed).random(len(group)) < config.corrections
+    with precision(config, world):
+        return [
+            add_corrections(network, batch, THRESHOLD) if chosen and len(batch) else batch
+            for batch, chosen in zip(group, drawn, strict=True)
+        ]
 
 
 def add_corrections(network: nn.Module, batch: Batch, threshold: float) -> Batch:

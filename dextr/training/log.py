@@ -1,89 +1,16 @@
-"""What a run leaves to read: its folder, its environment, its log and its curves."""
+"""What a run writes down as it goes: its log and its curves."""
 
 from __future__ import annotations
 
 import json
 import os
-import platform
-import shlex
-import subprocess
 import sys
-import time
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-
-from dextr.common.files import replacing
-
-PACKAGES = ("torch", "torchvision", "numpy", "opencv-python", "safetensors", "pycocotools")
-
-
-def run_folders(base: Path, name: str) -> list[Path]:
-    """Return the folders `name-NUMBER` of earlier runs, the highest number first."""
-    numbered = [
-        (int(p.name[len(name) + 1 :]), p)
-        for p in base.glob(f"{name}-*")
-        if p.name[len(name) + 1 :].isdigit()
-    ]
-    return [p for _, p in sorted(numbered, reverse=True)]
-
-
-def new_run_folder(base: Path, name: str) -> Path:
-    """Make and return the folder with the next number; two runs never get the same one."""
-    earlier = run_folders(base, name)
-    number = 1 + (int(earlier[0].name.rsplit("-", 1)[1]) if earlier else 0)
-    while True:
-        folder = base / f"{name}-{number}"
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            number += 1
-            continue
-        return folder
-
-
-def environment() -> dict[str, Any]:
-    """Return what is needed to repeat a run: command, commit, versions, hardware."""
-    return {
-        "command": shlex.join([Path(sys.executable).name, *sys.argv]),
-        "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
-        "commit": _git("rev-parse", "HEAD"),
-        "uncommitted_changes": bool(_git("status", "--porcelain")),
-        "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
-        "platform": platform.platform(),
-        "cpus": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "gpus": [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())],
-        "cuda": torch.version.cuda,
-        "processes": int(os.environ.get("WORLD_SIZE", "1")),
-    }
-
-
-def _git(*arguments: str) -> str | None:
-    command = ["git", "-C", str(Path(__file__).parent), *arguments]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a value as indented JSON; the old file stays until the new one is whole."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2) + "\n")
 
 
 class RunLog:

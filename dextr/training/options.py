@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import operator
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,10 @@ def option(
     *,
     choices: Sequence[Any] | None = None,
     metavar: str | None = None,
-    free: bool = False,
+    least: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+    may_change_on_resume: bool = False,
     private: bool = False,
 ) -> Any:
     """Return a dataclass field that is also a command line option.
@@ -30,12 +34,22 @@ def option(
         help: What the user reads.
         choices: The values allowed.
         metavar: Placeholder in the help.
-        free: May differ when a run is resumed, because it does not change what is computed.
+        least: The smallest number allowed.
+        most: The largest number allowed.
+        below: Numbers must be smaller than this.
+        may_change_on_resume: It does not change what is computed.
         private: Says something of the machine or its data, so that weights do not carry it.
     """
     metadata = {
-        "help": help, "choices": choices, "metavar": metavar, "free": free, "private": private
-    }  # fmt: skip
+        "help": help,
+        "choices": choices,
+        "metavar": metavar,
+        "least": least,
+        "most": most,
+        "below": below,
+        "may_change_on_resume": may_change_on_resume,
+        "private": private,
+    }
     return field(default=default, metadata=metadata)
 
 
@@ -61,7 +75,7 @@ def build(groups: Groups, values: Mapping[str, Any], origin: str = "") -> dict[s
         origin: Where the values come from, for messages.
 
     Raises:
-        ValueError: A name is unknown, or a value has the wrong type; names it.
+        ValueError: A name is unknown, or a value has the wrong type or is out of range; names it.
     """
     known = {spec.name: (spec, hint) for cls in groups.values() for spec, hint in _specs(cls)}
     if unknown := sorted(set(values) - set(known)):
@@ -105,9 +119,10 @@ def read_json(path: str | Path) -> dict[str, Any]:
     return values
 
 
-def free_names(groups: Groups) -> set[str]:
+def changeable_names(groups: Groups) -> set[str]:
     """Return the names of the options that may change when a run is resumed."""
-    return {s.name for cls in groups.values() for s in fields(cls) if s.metadata.get("free")}
+    specs = [spec for cls in groups.values() for spec in fields(cls)]
+    return {spec.name for spec in specs if spec.metadata.get("may_change_on_resume")}
 
 
 def _specs(cls: type) -> list[tuple[Field[Any], Any]]:
@@ -177,4 +192,18 @@ def _scalar(value: Any, spec: Field[Any], hint: Any, origin: str) -> Any:
             f"{origin or 'options'}: {spec.name} must be one of "
             f"{', '.join(map(str, choices))}; got {value!r}"
         )
+    _check_range(value, spec)
     return hint(value)
+
+
+def _check_range(value: Any, spec: Field[Any]) -> None:
+    rules = (
+        ("least", "at least", operator.ge),
+        ("most", "at most", operator.le),
+        ("below", "below", operator.lt),
+    )
+    for key, words, holds in rules:
+        limit = spec.metadata.get(key)
+        if limit is not None and not holds(value, limit):
+            flag = "--" + spec.name.replace("_", "-")
+            raise ValueError(f"{flag} must be {words} {limit:g}, got {value}")

@@ -1,32 +1,42 @@
-"""Where a run writes, and what it goes on from."""
+"""A run's folder: where it writes, what it goes on from, what it was made with."""
 
 from __future__ import annotations
 
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
 from tqdm import tqdm
 
+from dextr.common.files import replacing
 from dextr.common.processes import World
 from dextr.training.checkpoint import checkpoints, load_checkpoint, newest_checkpoint
-from dextr.training.log import new_run_folder, run_folders
 
 RUNS = Path("runs")
+PACKAGES = ("torch", "torchvision", "numpy", "opencv-python", "safetensors", "pycocotools")
 
 
 @dataclass
-class RunPlace:
+class RunFolder:
     """A run's folder and the checkpoint it goes on from.
 
     Attributes:
-        folder: Where the run writes.
+        path: Where the run writes.
         checkpoint: What it goes on from; None: it begins.
         main: Whether this process is the one that writes.
     """
 
-    folder: Path
+    path: Path
     checkpoint: dict[str, Any] | None = field(default=None, repr=False)
     main: bool = True
 
@@ -40,42 +50,44 @@ class RunPlace:
         """Bytes of the log that belong to the steps done."""
         return 0 if self.checkpoint is None else self.checkpoint["log_length"]
 
-    def check(self, options: Mapping[str, Any], free: set[str]) -> None:
+    def check(self, options: Mapping[str, Any], changeable: set[str]) -> None:
         """Refuse options that would make the rest of the run another one's.
 
         Args:
             options: What the run would go on with.
-            free: Names that may differ.
+            changeable: Names that may differ.
 
         Raises:
             ValueError: Something differs; names it with both values.
         """
         before = self.config or {}
         if before.get("schedule") == "constant":
-            free = free | {"epochs"}
+            changeable = changeable | {"epochs"}
         differing = [
             f"--{name.replace('_', '-')} was {before[name]} and is {value}"
             for name, value in options.items()
-            if name not in free and name in before and before[name] != value
+            if name not in changeable and name in before and before[name] != value
         ]
         if differing:
             raise ValueError(
-                f"{self.folder} cannot go on with other settings: {'; '.join(differing)}; leave "
+                f"{self.path} cannot go on with other settings: {'; '.join(differing)}; leave "
                 "them out, or start a new run in another --output-dir"
             )
 
     def discard_if_empty(self) -> None:
         """Remove the folder of a run that never began."""
-        if self.main and self.folder.is_dir() and not any(self.folder.iterdir()):
-            self.folder.rmdir()
+        if self.main and self.path.is_dir() and not any(self.path.iterdir()):
+            self.path.rmdir()
 
-    def say(self, text: str) -> None:
+    def print_on_main(self, text: str) -> None:
         """Print a line, in the first process only."""
         if self.main:
             tqdm.write(text)
 
 
-def find_place(resume: str | None, output_dir: str | None, name: str, world: World) -> RunPlace:
+def resolve_run_folder(
+    resume: str | None, output_dir: str | None, name: str, world: World
+) -> RunFolder:
     """Return where a run writes and what it goes on from, the same in every process.
 
     Args:
@@ -87,52 +99,117 @@ def find_place(resume: str | None, output_dir: str | None, name: str, world: Wor
     Raises:
         ValueError: The folder holds a run already, or there is nothing to go on from.
     """
-    decided = _decide(resume, output_dir, name) if world.main else None
+    own = None if output_dir is None else Path(output_dir)
+    decided = _resolve(resume, own, name) if world.main else None
     folder, path = world.from_main(decided) or (Path(), None)
-    return RunPlace(folder, None if path is None else load_checkpoint(path), world.main)
+    return RunFolder(folder, None if path is None else load_checkpoint(path), world.main)
 
 
-def _decide(resume: str | None, output_dir: str | None, name: str) -> tuple[Path, Path | None]:
+def _resolve(resume: str | None, own: Path | None, name: str) -> tuple[Path, Path | None]:
+    """Return the folder and the checkpoint; None: the run begins."""
     if resume is None:
-        return _new_folder(output_dir, name), None
+        return _new_folder(own, name), None
     if resume == "auto":
-        earlier = run_folders(RUNS, name)
-        if output_dir is None and not earlier:
-            return new_run_folder(RUNS, name), None
-        folder = Path(output_dir) if output_dir is not None else earlier[0]
-        return folder, _newest(folder)
-    source = Path(resume)
-    if source.is_dir():
-        path, origin = _newest(source), source
-    elif source.is_file():
-        path, origin = source, source.parent.parent
-    else:
-        raise ValueError(f"--resume {resume}: no such run folder or checkpoint")
+        folder = own or next(iter(run_folders(RUNS, name)), None)
+        return (folder, _newest(folder)) if folder else (_new_folder(None, name), None)
+    origin, path = _named(Path(resume))
+    if own is None or own.resolve() == origin.resolve():
+        newest = checkpoints(origin / "checkpoints")
+        if Path(resume).is_file() and newest and newest[0].resolve() != path.resolve():
+            raise ValueError(
+                f"{path} is not the newest checkpoint of its run ({newest[0].name} is): name a "
+                "new --output-dir to go on from it"
+            )
+        return origin, path
+    return _new_folder(own, name), path
+
+
+def _named(source: Path) -> tuple[Path, Path]:
+    """Return the run's folder and the checkpoint that `--resume` names."""
+    if source.is_file():
+        return source.parent.parent, source
+    if not source.is_dir():
+        raise ValueError(f"--resume {source}: no such run folder or checkpoint")
+    path = _newest(source)
     if path is None:
-        raise ValueError(f"--resume {resume}: no checkpoint there; start it anew without --resume")
-    if output_dir is not None and Path(output_dir).resolve() != origin.resolve():
-        return _new_folder(output_dir, name), path
-    newest = checkpoints(origin / "checkpoints")
-    if source.is_file() and newest and newest[0].resolve() != source.resolve():
-        raise ValueError(
-            f"{source} is not the newest checkpoint of its run ({newest[0].name} is): name a new "
-            "--output-dir to go on from it"
-        )
-    return origin, path
-
-
-def _new_folder(output_dir: str | None, name: str) -> Path:
-    if output_dir is None:
-        return new_run_folder(RUNS, name)
-    folder = Path(output_dir)
-    if (folder / "config.json").exists() or checkpoints(folder / "checkpoints"):
-        raise ValueError(
-            f"{folder} holds a run already: go on with it (--resume auto) or name another folder"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+        raise ValueError(f"--resume {source}: no checkpoint there; start it anew without --resume")
+    return source, path
 
 
 def _newest(folder: Path) -> Path | None:
     found = newest_checkpoint(folder / "checkpoints")
     return None if found is None else found[0]
+
+
+def _new_folder(own: Path | None, name: str) -> Path:
+    if own is None:
+        return new_run_folder(RUNS, name)
+    if (own / "config.json").exists() or checkpoints(own / "checkpoints"):
+        raise ValueError(
+            f"{own} holds a run already: go on with it (--resume auto) or name another folder"
+        )
+    own.mkdir(parents=True, exist_ok=True)
+    return own
+
+
+def run_folders(base: Path, name: str) -> list[Path]:
+    """Return the folders `name-NUMBER` of earlier runs, the highest number first."""
+    numbered = [
+        (int(p.name[len(name) + 1 :]), p)
+        for p in base.glob(f"{name}-*")
+        if p.name[len(name) + 1 :].isdigit()
+    ]
+    return [p for _, p in sorted(numbered, reverse=True)]
+
+
+def new_run_folder(base: Path, name: str) -> Path:
+    """Make and return the folder with the next number; two runs never get the same one."""
+    earlier = run_folders(base, name)
+    number = 1 + (int(earlier[0].name.rsplit("-", 1)[1]) if earlier else 0)
+    while True:
+        folder = base / f"{name}-{number}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+            continue
+        return folder
+
+
+def environment() -> dict[str, Any]:
+    """Return what is needed to repeat a run: command, commit, versions, hardware."""
+    return {
+        "command": shlex.join([Path(sys.executable).name, *sys.argv]),
+        "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        "commit": _git("rev-parse", "HEAD"),
+        "uncommitted_changes": bool(_git("status", "--porcelain")),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpus": [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())],
+        "cuda": torch.version.cuda,
+        "processes": int(os.environ.get("WORLD_SIZE", "1")),
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON; the old file stays until the new one is whole."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,18 +15,22 @@ from tqdm import tqdm
 
 from dextr.batch import Batch, in_groups, on_device
 from dextr.common.processes import World
+from dextr.evaluation.cases import score_and_picture
+from dextr.evaluation.mask_sources import NetworkMasks, Objects
 from dextr.evaluation.protocol import EvaluationSettings
 from dextr.evaluation.report import as_json, table, write_text
-from dextr.evaluation.scoring import Objects
-from dextr.metrics import ObjectScore, summarize
+from dextr.evaluation.scoring import evenly_spaced_rows
+from dextr.evaluation.summary import summarize
+from dextr.metrics import ObjectScore
 from dextr.predictor import Predictor
 from dextr.samples import THRESHOLD
 from dextr.training.checkpoint import TrainState, save_checkpoint
 from dextr.training.config import OptimConfig, RunConfig
+from dextr.training.corrections import correct
 from dextr.training.interrupt import Stopped, StopRequest
 from dextr.training.log import RunLog
 from dextr.training.optim import learning_rate_factor, set_learning_rate
-from dextr.training.step import LossWatch, correct, train_step, validate
+from dextr.training.step import LossWatch, train_step
 from dextr.visualize import save_picture
 from dextr.weights.load import save_network
 from networks.sync_norm import synchronize_batch_norm
@@ -120,50 +124,57 @@ class Trainer:
 
     def train_one_epoch(self) -> None:
         """Do the steps of the epoch that are left to do."""
-        state, optim, run, device = self.state, self.optim, self.run, self.world.device
+        state, optim, run = self.state, self.optim, self.run
         self.model.train()
         watch = LossWatch(self.world)
-        start = state.epoch_step * optim.accumulate
-        loaded = self.loader.batches(state.epoch, start, state.hard.rows if state.hard else ())
-        batches = on_device(loaded, device, run.channels_last)
-        bar = tqdm(
+        loss: float | None = None
+        title = f"epoch {state.epoch + 1}/{optim.epochs}"
+        with self._bar(title) as bar:
+            for group in self._groups_left():
+                factor = learning_rate_factor(state.step, self.steps * optim.epochs, optim)
+                lr = set_learning_rate(state.optimizer, factor)
+                group = correct(state.network, group, optim, self.world, [run.seed, state.step])
+                watch.add(train_step(state, self.model, group, optim, self.world), group)
+                state.step, state.epoch_step = state.step + 1, state.epoch_step + 1
+                bar.update()
+                if state.epoch_step % run.log_every == 0 or state.epoch_step == self.steps:
+                    loss = self._log_line(watch, lr, bar)
+                    self._stop_or_save(watch)
+                    continue
+                # Both would make a GPU, or processes, wait for each other.
+                if self.world.device.type == "cpu":
+                    state.losses += watch.collect(state.step)
+                if self.world.size == 1:
+                    self._stop_or_save(watch)
+        if self.world.main and state.epoch_step == self.steps and loss is not None:
+            tqdm.write(f"{title}: loss {loss:.4g}")
+
+    def _bar(self, title: str) -> tqdm:
+        return tqdm(
             total=self.steps,
-            initial=state.epoch_step,
-            desc=f"epoch {state.epoch + 1}/{optim.epochs}",
+            initial=self.state.epoch_step,
+            desc=title,
             unit="step",
             disable=None if self.world.main else True,
         )
-        since, objects = time.perf_counter(), 0
-        loss: float | None = None
-        for group in in_groups(batches, optim.accumulate):
-            factor = learning_rate_factor(state.step, self.steps * optim.epochs, optim)
-            lr = set_learning_rate(state.optimizer, factor)
-            group = correct(state.network, group, optim, self.world, [run.seed, state.step])
-            watch.add(train_step(state, self.model, group, optim, self.world), group)
-            state.step, state.epoch_step = state.step + 1, state.epoch_step + 1
-            objects += sum(map(len, group)) * self.world.size
-            bar.update()
 
-            log_due = state.epoch_step % run.log_every == 0 or state.epoch_step == self.steps
-            if log_due or device.type == "cpu":
-                state.losses += watch.collect(state.step)
-            if log_due:
-                loss = sum(state.losses) / len(state.losses)
-                now = time.perf_counter()
-                speed = objects / (now - since)
-                since, objects = now, 0
-                state.losses = []
-                self.log.write(
-                    "train",
-                    state.step,
-                    {"epoch": state.epoch + 1, "loss": loss, "lr": lr, "objects_per_second": speed},
-                )
-                bar.set_postfix_str(f"loss {loss:.4g}, {speed:.1f} objects/s", refresh=False)
-            if log_due or self.world.size == 1:
-                self._stop_or_save(watch)
-        bar.close()
-        if self.world.main and state.epoch_step == self.steps and loss is not None:
-            tqdm.write(f"epoch {state.epoch + 1}/{optim.epochs}: loss {loss:.4g}")
+    def _groups_left(self) -> Iterator[list[Batch]]:
+        """Yield the epoch's groups of batches, on the device, from the next step on."""
+        state, accumulate = self.state, self.optim.accumulate
+        hard = state.hard.rows if state.hard else ()
+        loaded = self.loader.batches(state.epoch, state.epoch_step * accumulate, hard)
+        moved = on_device(loaded, self.world.device, self.run.channels_last)
+        return in_groups(moved, accumulate)
+
+    def _log_line(self, watch: LossWatch, lr: float, bar: tqdm) -> float:
+        """Write the mean loss since the last line; return it."""
+        state = self.state
+        losses = state.losses + watch.collect(state.step)
+        loss, speed, state.losses = sum(losses) / len(losses), watch.speed(), []
+        values = {"epoch": state.epoch + 1, "loss": loss, "lr": lr, "objects_per_second": speed}
+        self.log.write("train", state.step, values)
+        bar.set_postfix_str(f"loss {loss:.4g}, {speed:.1f} objects/s", refresh=False)
+        return loss
 
     def _stop_or_save(self, watch: LossWatch) -> None:
         """Save when it is time to or the run shall stop; the processes agree on it."""
@@ -209,9 +220,9 @@ class Trainer:
         predictor = Predictor(
             self.state.result, size=self.about["size"], relax=self.about["relax"], batch_size=8
         )
-        scores, sheet = validate(
-            predictor, self.validation, self.settings, self.world, limit, self.run.workers
-        )
+        source = NetworkMasks(predictor, self.validation, self.settings, self.run.workers)
+        rows = evenly_spaced_rows(len(self.validation), limit)
+        scores, sheet = score_and_picture(source, rows, self.world)
         self.stop.at_rest = False
         summary = summarize(scores, self.validation.category_names)
         values: dict[str, Any] = {"epoch": epoch, "objects": summary.count}

@@ -1,6 +1,7 @@
-"""Scores of objects and their summary, against loops over pixels and objects."""
+"""Scores of objects and outlines, against loops over pixels."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -9,8 +10,7 @@ from hypothesis import strategies as st
 from support.golden import cases
 from support.made import random_instance, random_mask
 
-from dextr.boundary import boundary_f
-from dextr.metrics import ObjectScore, iou, score_object, summarize
+from dextr.metrics import boundary, boundary_f, iou, score_object
 from dextr.samples import Instance
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -107,7 +107,6 @@ def test_score_holds_plain_numbers_only():
 def test_boundary_can_be_left_out():
     score = score_object(*random_case(0), THRESHOLDS, tolerance=None)
     assert score.boundary_f is None
-    assert summarize([score]).boundary_f is None
 
 
 def test_prediction_of_another_size_names_the_object():
@@ -116,81 +115,76 @@ def test_prediction_of_another_size_names_the_object():
         score_object(instance, prob.T, (0.5,))
 
 
-def make_score(row, ious, category=-1, area=10, f=None):
-    """A score with these IoUs, of an object that fills half its box of 100 pixels."""
-    return ObjectScore(
-        row=row,
-        name=f"object {row}",
-        category=category,
-        area=area,
-        box_pixels=100,
-        thresholds=tuple(k / 10 for k in range(len(ious))),
-        intersection=tuple(round(1000 * v) for v in ious),
-        union=(1000,) * len(ious),
-        wrong=tuple(round(100 * (1 - v)) for v in ious),
-        boundary_f=f,
-    )
-
-
-def test_summary_of_known_scores():
-    scores = [
-        make_score(0, (0.9, 0.1), category=0, area=5, f=1.0),
-        make_score(1, (0.5, 0.1), category=0, area=1023, f=0.5),
-        make_score(2, (0.7, 0.7), category=0, area=1024, f=0.0),
-        make_score(3, (0.1, 0.5), category=2, area=9216, f=0.1),
-    ]
-    summary = summarize(scores, ("cat", "dog", "cow"))
-    assert (summary.count, summary.threshold) == (4, 0)
-    assert summary.mean_iou == pytest.approx(0.55)
-    assert summary.category_mean_iou == pytest.approx((0.7 + 0.1) / 2)
-    # Of the cats 3, 3, 3, 3, 3, 2, 2, 1, 1 of 3 reach 0.1 .. 0.9; of the cows 1, 0, 0, ...
-    assert [round(6 * v) for v in summary.recall.values()] == [6, 3, 3, 3, 3, 2, 2, 1, 1]
-    assert list(summary.recall) == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
-    assert summary.mean_recall == pytest.approx((21 / 3 + 1) / 9 / 2)
-    assert summary.box_error == pytest.approx(0.45)
-    assert summary.boundary_f == pytest.approx(0.4)
-    assert {k: g.count for k, g in summary.by_category.items()} == {"cat": 3, "cow": 1}
-    assert summary.by_category["cat"].mean_iou == pytest.approx(0.7)
-    sizes = {k: (g.count, round(g.mean_iou, 9)) for k, g in summary.by_size.items()}
-    assert sizes == {"small": (2, 0.7), "medium": (1, 0.7), "large": (1, 0.1)}
-    assert summary.by_threshold == pytest.approx({0: 0.55, 0.1: 0.35})
-    assert summary.best_threshold == 0
-
-
-def test_no_scores():
-    with pytest.raises(ValueError, match="no objects"):
-        summarize([])
-
-
-def test_objects_without_category():
-    summary = summarize([make_score(0, (0.6,)), make_score(1, (0.2,))])
-    assert summary.by_category == {}
-    assert summary.category_mean_iou == summary.mean_iou == pytest.approx(0.4)
-    assert summary.recall[0.5] == 0.5
-
-
-def test_the_lowest_of_equally_good_thresholds_is_best():
-    assert summarize([make_score(0, (0.2, 0.5, 0.5, 0.3))]).best_threshold == 0.1
-
-
-@given(st.permutations(range(9)))
-def test_the_order_of_scores_does_not_matter(order):
-    rng = np.random.default_rng(0)
-    scores = [
-        make_score(k, (float(rng.random()),), int(rng.integers(3)), int(rng.integers(20_000)))
-        for k in range(9)
-    ]
-    assert summarize([scores[k] for k in order]) == summarize(scores)
-
-
-def test_scores_at_different_thresholds():
-    with pytest.raises(ValueError, match="different thresholds"):
-        summarize([make_score(0, (0.5,)), make_score(1, (0.5, 0.6))])
-
-
 def test_an_object_under_void_alone():
     """Void and mask do not overlap in data sets; if they did, nothing is left to judge."""
     everything = np.ones((4, 4), bool)
     instance = Instance(np.zeros((4, 4, 3), np.uint8), everything, everything, "a", 1)
     score = score_object(instance, np.zeros((4, 4)), (0.5,))
     assert (score.iou, score.box_error, score.boundary_f) == (1, 0, 1)
+
+
+def slow_boundary(mask):
+    height, width = mask.shape
+    return {
+        (y, x)
+        for y in range(height)
+        for x in range(width)
+        for dy, dx in ((0, 1), (1, 0), (1, 1))
+        if y + dy < height and x + dx < width and mask[y, x] != mask[y + dy, x + dx]
+    }
+
+
+def slow_f(pred, gt, tolerance):
+    ours, theirs = slow_boundary(pred), slow_boundary(gt)
+    if not ours and not theirs:
+        return 1
+    reach = math.ceil(tolerance * math.hypot(*gt.shape))
+
+    def share(some, others):
+        near = [p for p in some if any(math.dist(p, q) <= reach for q in others)]
+        return len(near) / len(some) if some else 0
+
+    precision, recall = share(ours, theirs), share(theirs, ours)
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0
+
+
+def empty_or_random(rng, hw=(14, 17)):
+    return np.zeros(hw, bool) if rng.random() < 0.1 else random_mask(rng, hw, 10)
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0, 0.008, 0.05, 0.13]))
+def test_boundary_f_is_what_a_loop_over_pixels_gives(seed, tolerance):
+    rng = np.random.default_rng(seed)
+    pred, gt = empty_or_random(rng), empty_or_random(rng)
+    assert set(zip(*np.nonzero(boundary(gt)), strict=True)) == slow_boundary(gt)
+    assert boundary_f(pred, gt, tolerance) == pytest.approx(slow_f(pred, gt, tolerance))
+    assert boundary_f(gt, pred, tolerance) == pytest.approx(slow_f(pred, gt, tolerance))
+
+
+def square(shift=0, fill=True, hw=(100, 100)):
+    mask = np.zeros(hw, bool)
+    if fill:
+        mask[30:60, 30 + shift : 60 + shift] = True
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("pred", "gt", "expected"),
+    [
+        (square(fill=False), square(fill=False), 1),
+        (~square(fill=False), square(fill=False), 1),
+        (square(fill=False), square(), 0),
+        (square(), square(fill=False), 0),
+        (square(), square(), 1),
+        (square(2), square(), 1),
+        (square(40, hw=(100, 120)), square(hw=(100, 120)), 0),
+    ],
+)
+def test_boundary_f_of_known_squares(pred, gt, expected):
+    """The tolerance on 100 x 100 pixels is 2."""
+    assert boundary_f(pred, gt) == expected
+
+
+def test_boundary_f_of_shapes_that_differ():
+    with pytest.raises(ValueError, match="one shape"):
+        boundary_f(np.zeros((3, 4)), np.zeros((4, 3)))

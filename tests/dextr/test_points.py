@@ -1,4 +1,4 @@
-"""Extreme points: checks, draws, and where clicks land on the crop."""
+"""Points: checks, draws, where they land on the crop, and the next one against a slow search."""
 
 import itertools
 
@@ -14,7 +14,9 @@ from dextr.inputs import encode
 from dextr.points import (
     check_points,
     jitter_points,
+    next_click,
     order_extremes,
+    outline,
     place_clicks,
     sample_extreme_points,
 )
@@ -196,3 +198,101 @@ def test_clicks_land_on_the_crop(seed):
     placed = place_clicks(clicks, window)
     assert (placed == np.rint(placed)).all()
     assert ((placed >= 0) & (placed <= 39)).all()
+
+
+NONE = np.empty((0, 2))
+
+
+def slow_outline(mask):
+    height, width = mask.shape
+
+    def inside(y, x):
+        return 0 <= y < height and 0 <= x < width and mask[y, x]
+
+    return [
+        (y, x)
+        for y, x in np.argwhere(mask).tolist()
+        if not all(inside(y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1))
+    ]
+
+
+def slow_click(mask, truth, void, clicks):
+    """Try every pixel; distances as whole numbers, squared."""
+    kinds = np.zeros(mask.shape, int)
+    kinds[truth & ~mask] = 1
+    kinds[mask & ~truth & ~void] = 2
+    ring = np.pad(kinds, 1, constant_values=-1)
+    best, deepest = 0, None
+    for y, x in np.argwhere(kinds).tolist():
+        other = np.argwhere(ring != kinds[y, x]) - 1
+        depth = int(((other - (y, x)) ** 2).sum(axis=1).min())
+        if depth > best:
+            best, deepest = depth, (y, x)
+    free = [(y, x) for y, x in slow_outline(truth) if [x, y] not in clicks.tolist()]
+    if deepest is None or not free:
+        return None
+    y, x = min(free, key=lambda p: (p[0] - deepest[0]) ** 2 + (p[1] - deepest[1]) ** 2)
+    return [x, y]
+
+
+@given(st.integers(0, 10**6), st.integers(0, 6))
+def test_next_click_is_the_slow_ones(seed, count):
+    rng = np.random.default_rng(seed)
+    hw = (int(rng.integers(1, 14)), int(rng.integers(1, 14)))
+    truth, mask, void = (random_mask(rng, hw, int(rng.integers(1, 14))) for _ in range(3))
+    if rng.random() < 0.3:
+        truth, mask = (np.kron(rng.random((4, 4)) < 0.5, np.ones((3, 3))) > 0 for _ in range(2))
+        void = np.zeros_like(truth)
+    void &= ~truth
+    border = slow_outline(truth)
+    clicks = np.array([border[k][::-1] for k in rng.permutation(len(border))[:count]], float)
+    found = next_click(mask, truth, void, clicks.reshape(-1, 2))
+    assert (None if found is None else found.tolist()) == slow_click(mask, truth, void, clicks)
+
+
+@given(st.integers(0, 10**6))
+def test_outline(seed):
+    mask = random_mask(np.random.default_rng(seed), (12, 15), 14)
+    assert [tuple(p) for p in np.argwhere(outline(mask)).tolist()] == slow_outline(mask)
+
+
+class TestNextClick:
+    truth = np.zeros((40, 60), bool)
+    truth[10:30, 10:50] = True
+    nowhere = np.zeros_like(truth)
+
+    def test_nothing_is_wrong(self):
+        assert next_click(self.truth, self.truth, self.nowhere, NONE) is None
+
+    def test_an_error_in_void_is_none(self):
+        void = np.zeros_like(self.truth)
+        void[:10] = True
+        assert next_click(self.truth | void, self.truth, void, NONE) is None
+
+    def test_a_deep_hole_beats_a_long_thin_band(self):
+        found = self.truth.copy()
+        found[8:10, :] = True  # 120 pixels, 2 deep
+        found[22:29, 30:37] = False  # 49 pixels, 7 wide, one off the lower edge
+        assert next_click(found, self.truth, self.nowhere, NONE).tolist() == [33, 29]
+
+    def test_missing_and_superfluous_pixels_that_touch_are_two_errors(self):
+        found = self.truth.copy()
+        found[10:13, 20:26] = False
+        found[7:10, 20:26] = True  # together 6 x 6, which would come first
+        found[24:29, 40:45] = False
+        assert next_click(found, self.truth, self.nowhere, NONE).tolist() == [42, 29]
+
+    def test_clicked_pixels_are_passed_over_until_none_is_left(self):
+        truth = np.zeros((5, 5), bool)
+        truth[1:4, 1:4] = True
+        nothing = np.zeros_like(truth)
+        clicks = NONE
+        for _ in range(8):
+            clicks = np.vstack([clicks, next_click(nothing, truth, nothing, clicks)])
+        assert len(np.unique(clicks, axis=0)) == 8
+        assert next_click(nothing, truth, nothing, clicks) is None
+
+    def test_a_click_off_a_pixels_centre_counts_for_the_pixel(self):
+        truth = np.array([[1, 1]], bool)
+        click = next_click(~truth, truth, ~truth, np.array([[0.4, -0.3], [-7, 90]]))
+        assert click.tolist() == [1, 0]

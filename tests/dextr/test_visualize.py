@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dextr.visualize import (
-    contact_sheet,
     object_color,
     overlay,
     save_picture,
@@ -141,39 +140,3 @@ def test_save_picture_round_trip(tmp_path, shape):
     save_picture(tmp_path / "picture.png", picture)
     with Image.open(tmp_path / "picture.png") as png:
         assert (np.asarray(png) == picture).all()
-
-
-def test_contact_sheet_needs_tiles():
-    with pytest.raises(ValueError, match="0 tiles"):
-        contact_sheet([])
-    with pytest.raises(ValueError, match="0 columns"):
-        contact_sheet([(np.zeros((2, 2, 3), np.uint8), "")], columns=0)
-
-
-@pytest.mark.parametrize(("count", "grid"), [(1, (1, 1)), (3, (1, 3)), (4, (2, 3)), (7, (3, 3))])
-def test_contact_sheet_has_each_tile_in_its_place(count, grid):
-    colors = [(40 * k + 10, 250 - 30 * k, 77) for k in range(count)]
-    sizes = [(200, 10), (10, 200), (1, 1), (60, 80)]
-    pictures = [np.full((*sizes[k % 4], 3), colors[k], np.uint8) for k in range(count)]
-    tiles = [(picture, "") for picture in pictures]
-    sheet = contact_sheet(tiles, columns=3, tile_hw=(60, 80))
-    height, width = sheet.shape[0] // grid[0], sheet.shape[1] // grid[1]
-    assert height >= 60
-    assert width >= 80
-    for k, color in enumerate(colors):
-        cell = sheet[k // 3 * height :, k % 3 * width :][:height, :width]
-        assert (cell == color).all(axis=2).any()
-        other = [c for c in colors if c != color]
-        assert not any((cell == c).all(axis=2).any() for c in other)
-
-
-def test_captions_stay_within_their_tile():
-    tiles = [(np.zeros((60, 80, 3), np.uint8), "a very long caption \u00e9\n" * 9), (tile(), "")]
-    sheet = contact_sheet(tiles, columns=2, tile_hw=(60, 80))
-    right, below = sheet[:, sheet.shape[1] // 2 + 3 :], sheet[70:, : sheet.shape[1] // 2]
-    assert (right[70:] == 255).all()
-    assert (below < 100).any()
-
-
-def tile():
-    return np.full((60, 80, 3), 9, np.uint8)

@@ -8,9 +8,11 @@ from support.tiny import part_of, plain_config, tiny_batch, tiny_state
 
 from dataloaders.shapes import ShapesInstances
 from dextr.common.processes import World, join
+from dextr.evaluation.mask_sources import NetworkMasks
 from dextr.evaluation.protocol import EvaluationSettings
+from dextr.evaluation.scoring import score
 from dextr.predictor import Predictor
-from dextr.training.step import train_step, validate
+from dextr.training.step import train_step
 from dextr.training.trainer import shared
 
 
@@ -30,8 +32,9 @@ def one_step(sizes, world, **options):
 
 def scores(world):
     predictor = Predictor(tiny_state(plain_config()).network.float(), size=32, batch_size=2)
-    found, _ = validate(predictor, ShapesInstances(7), EvaluationSettings(), world)
-    return [(s.row, s.intersection, s.union) for s in found]
+    source = NetworkMasks(predictor, ShapesInstances(7), EvaluationSettings())
+    found, taken = score(source, range(7), world, lambda mask: int(mask.mask.sum()))
+    return [(s.row, s.intersection, s.union, size) for s, size in zip(found, taken, strict=True)]
 
 
 def main():

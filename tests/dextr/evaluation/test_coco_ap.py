@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from dextr.evaluation.coco_ap import NAMES, average_precision, detection_of
+from dextr.evaluation.mask_sources import scored
 from dextr.evaluation.protocol import EvaluationSettings
-from dextr.evaluation.scoring import outcome_of
 from dextr.samples import Instance
 
 SETTINGS = EvaluationSettings(thresholds=(0.5,))
@@ -19,7 +19,7 @@ def detection(row, found_rows, prob=0.9, image="a", category=0, side=40):
     values[10 : 10 + found_rows, 10 : 10 + side] = prob
     image_array = np.zeros((100, 100, 3), np.uint8)
     instance = Instance(image_array, mask, np.zeros_like(mask), image, row, category)
-    return detection_of(outcome_of(row, instance, values, np.zeros((0, 2)), SETTINGS))
+    return detection_of(scored(row, instance, values, np.zeros((0, 2)), SETTINGS))
 
 
 def test_perfect_masks():

@@ -7,6 +7,7 @@ from support.made import ListInstances, random_instance
 
 from dextr.common.label_png import palette
 from dextr.evaluation.mask_folder import MaskFolder, labels_of
+from dextr.evaluation.mask_sources import FolderMasks
 from dextr.evaluation.protocol import EvaluationSettings
 from dextr.metrics import iou
 
@@ -36,8 +37,8 @@ def random_masks(instances, seed=1):
 
 
 def scores(folder, instances, labels, workers=0):
-    outcomes = folder.outcomes(instances, labels, SETTINGS, range(len(instances)), workers)
-    return [outcome.score for outcome in outcomes]
+    source = FolderMasks(folder.root, instances, labels, SETTINGS, workers)
+    return list(source.masks(range(len(instances)), lambda mask: mask.score, {}))
 
 
 @pytest.mark.parametrize(

@@ -1,41 +1,36 @@
-"""Work beside a network: the same results in the same order for any number of processes."""
+"""Work beside a network: the same results in the same order for any number of threads."""
 
-import multiprocessing
-import os
-from dataclasses import dataclass
+import threading
 
 import numpy as np
 import pytest
-import torch
 
-from dextr.evaluation.pipeline import run_through
+from dextr.evaluation.pipeline import map_ahead, run_through
 from dextr.predictor import Predictor
 
 SIZE = 4
 
 
-@dataclass(frozen=True)
-class Work:
-    """The input holds the row's number everywhere; the result is what became of it.
+def prepare(row):
+    """The input holds the row's number everywhere."""
+    if row == 99:
+        raise ValueError("this file cannot be read")
+    return row, np.full((4, SIZE, SIZE), row, np.float32)
 
-    Attributes:
-        fails: Row whose preparation goes wrong.
-        how: Raises the error.
-    """
 
-    fails: int = -1
-    how: object = None
+def finish(row, logits):
+    assert logits.shape == (SIZE, SIZE)
+    if row == 98:
+        raise ValueError("this mask cannot be scored")
+    return row, float(logits.sum())
 
-    def prepare(self, row):
-        if row == self.fails:
-            self.how()
-        return (row, os.getpid()), np.full((4, SIZE, SIZE), row, np.float32)
 
-    def judge(self, kept, logits):
-        row, process = kept
-        assert logits.shape == (SIZE, SIZE)
-        assert process == os.getpid()
-        return row, float(logits.sum())
+def pool_threads():
+    return sum("ThreadPool" in thread.name for thread in threading.enumerate())
+
+
+def run(rows, predictor, workers):
+    return run_through(predictor, list(rows), prepare, finish, workers)
 
 
 def predictor(batch_size):
@@ -58,84 +53,82 @@ def expected(rows, batch_size):
 @pytest.mark.parametrize(("count", "batch_size"), [(0, 2), (1, 3), (7, 2), (12, 3), (30, 4)])
 def test_results_in_order(workers, count, batch_size):
     rows = [5 * k % 31 for k in range(count)]
-    results = list(run_through(Work(), rows, predictor(batch_size), workers))
+    results = list(run(rows, predictor(batch_size), workers))
     assert results == expected(rows, batch_size)
-    assert not multiprocessing.active_children()
-
-
-def refuse():
-    raise ValueError("this file cannot be read")
-
-
-class Unportable(Exception):
-    def __init__(self):
-        super().__init__("no way to send this")
-        self.kept = lambda: None
-
-
-def unportable():
-    raise Unportable
-
-
-def vanish():
-    os._exit(7)
+    assert pool_threads() == 0
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
-def test_errors_come_through_after_the_results_before_them(workers):
-    results = run_through(Work(9, refuse), range(20), predictor(2), workers)
+@pytest.mark.parametrize(("broken", "said"), [(99, "file cannot be read"), (98, "be scored")])
+def test_errors_come_through_after_the_results_before_them(workers, broken, said):
+    rows = [*range(9), broken, *range(10, 20)]
     done = []
-    with pytest.raises(ValueError, match="this file cannot be read"):
-        done.extend(results)
-    assert done == expected(range(20), 2)[: len(done)]
-    assert not multiprocessing.active_children()
+    with pytest.raises(ValueError, match=said):
+        done.extend(run(rows, predictor(2), workers))
+    assert done == expected(rows, 2)[: len(done)]
+    assert pool_threads() == 0
 
 
-def test_an_error_that_cannot_travel_is_told():
-    with pytest.raises(ValueError, match="Unportable: no way to send this"):
-        list(run_through(Work(3, unportable), range(4), predictor(2), 1))
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_worker_that_is_gone_is_reported():
-    with pytest.raises(ValueError, match=r"a worker process ended \(exit code 7\).*--workers"):
-        list(run_through(Work(3, vanish), range(8), predictor(2), 2))
-    assert not multiprocessing.active_children()
-
-
-def test_who_stops_early_leaves_no_process():
-    results = run_through(Work(), range(40), predictor(2), 2)
+def test_who_stops_early_leaves_no_thread():
+    results = run(range(40), predictor(2), 2)
     assert next(results) == expected(range(40), 2)[0]
-    assert len(multiprocessing.active_children()) == 2
+    assert pool_threads() > 0
     results.close()
-    assert not multiprocessing.active_children()
+    assert pool_threads() == 0
 
 
 class SlowToFinish(Predictor):
-    """Like a GPU: work begins at once, and its end has to be waited for."""
+    """Like a GPU: a batch's end has to be waited for; here it needs that the next has begun."""
 
-    def __init__(self):
+    def __init__(self, batches):
         super().__init__(predictor(2).network, size=SIZE, batch_size=2)
-        self.device = torch.device("cuda")
-        self.events = []
+        self.begun = [threading.Event() for _ in range(batches)]
+        self.count = 0
 
     def start(self, inputs):
-        number = len([e for e in self.events if e[0] == "start"])
-        self.events.append(("start", number))
-        logits = self.network(torch.from_numpy(inputs.copy()))[:, 0].numpy()
+        self.begun[self.count].set()
+        self.count += 1
+        following = self.begun[self.count : self.count + 1]
+        logits = super().start(inputs)
 
         def wait():
-            self.events.append(("wait", number))
-            return logits
+            assert all(event.wait(20) for event in following)
+            return logits()
 
         return wait
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_gpu_has_its_next_batch_before_the_last_one_is_waited_for(workers):
-    gpu = SlowToFinish()
-    assert list(run_through(Work(), range(9), gpu, workers)) == expected(range(9), 2)
-    order = [("start", 0)]
-    for k in range(1, 5):
-        order += [("start", k), ("wait", k - 1)]
-    assert gpu.events == [*order, ("wait", 4)]
+    assert list(run(range(9), SlowToFinish(5), workers)) == expected(range(9), 2)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 4])
+@pytest.mark.parametrize("count", [0, 1, 10])
+def test_map_ahead_keeps_the_order(workers, count):
+    assert list(map_ahead(lambda k: k * k, range(count), workers, 3)) == [
+        k * k for k in range(count)
+    ]
+
+
+def test_map_ahead_takes_no_more_than_asked():
+    taken = []
+
+    def items():
+        for k in range(100):
+            taken.append(k)
+            yield k
+
+    results = map_ahead(str, items(), 2, 5)
+    assert [next(results), next(results)] == ["0", "1"]
+    assert len(taken) <= 8
+    results.close()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_errors_of_threads_come_through(workers):
+    def broken(row):
+        raise ValueError(f"object {row} cannot be read")
+
+    with pytest.raises(ValueError, match="object 0 cannot be read"):
+        list(map_ahead(broken, range(3), workers, 2))

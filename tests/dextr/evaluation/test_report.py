@@ -5,7 +5,8 @@ import json
 import pytest
 
 from dextr.evaluation.report import as_json, table, versions, write_text
-from dextr.metrics import ObjectScore, summarize
+from dextr.evaluation.summary import summarize
+from dextr.metrics import ObjectScore
 
 
 def make_scores(count, thresholds=(0.8,)):

@@ -5,6 +5,7 @@ import pytest
 from dataloaders.crops.sources import SourceConfig
 from dataloaders.crops.transforms import TransformConfig
 from dextr.training.config import DEMONSTRATION, ModelConfig, OptimConfig, RunConfig
+from dextr.training.options import build
 from networks import NetworkConfig
 
 GROUPS = (SourceConfig, ModelConfig, TransformConfig, OptimConfig, RunConfig)
@@ -63,7 +64,7 @@ def test_stride_follows_the_initial_weights(init, asked, stride):
 )
 def test_impossible_values_are_refused(cls, values, words):
     with pytest.raises(ValueError, match=words):
-        cls(**values)
+        build({"group": cls}, values)
 
 
 def test_sources_know_when_there_are_none():

@@ -1,10 +1,14 @@
 import numpy as np
+import pytest
 import torch
-from support.tiny import tiny_batch
+from support.tiny import plain_config, tiny_batch, tiny_network
 
 from dextr.batch import Batch
+from dextr.common.processes import World
 from dextr.heatmap import render_heatmap
-from dextr.training.corrections import add_corrections
+from dextr.training.corrections import add_corrections, correct
+
+ALONE = World(0, 1, torch.device("cpu"))
 
 
 class LowerHalf(torch.nn.Module):
@@ -44,3 +48,18 @@ def test_errors_on_undecided_pixels_do_not_count():
     batch.voids.fill_(1)
     batch.targets.zero_()
     assert torch.equal(add_corrections(LowerHalf(), batch, 0.5).inputs, batch.inputs)
+
+
+@pytest.mark.parametrize(("share", "changed"), [(0.0, 0), (1.0, 3), (0.5, None)])
+def test_corrections_come_to_the_share_of_batches_asked_for(share, changed):
+    config = plain_config(corrections=share)
+    network = tiny_network()
+    group = [tiny_batch(2, k) for k in range(3)]
+    done = [correct(network, group, config, ALONE, [seed, 0]) for seed in range(8)]
+    again = correct(network, group, config, ALONE, [3, 0])
+    counts = [
+        sum(not torch.equal(a.inputs, b.inputs) for a, b in zip(group, one, strict=True))
+        for one in done
+    ]
+    assert all(torch.equal(a.inputs, b.inputs) for a, b in zip(done[3], again, strict=True))
+    assert set(counts) == {changed} if changed is not None else 4 < sum(counts) < 20

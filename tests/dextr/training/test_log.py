@@ -3,21 +3,11 @@ import sys
 
 import numpy as np
 
-from dextr.training.log import RunLog, environment, new_run_folder, run_folders
+from dextr.training.log import RunLog
 
 
 def lines(folder):
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-
-
-def test_runs_are_numbered_and_sorted_as_numbers(tmp_path):
-    assert run_folders(tmp_path, "dextr") == []
-    assert new_run_folder(tmp_path / "runs", "dextr").name == "dextr-1"
-    for name in ("dextr-2", "dextr-10", "dextr-x", "other-99"):
-        (tmp_path / "runs" / name).mkdir()
-    assert new_run_folder(tmp_path / "runs", "dextr").name == "dextr-11"
-    names = [p.name for p in run_folders(tmp_path / "runs", "dextr")]
-    assert names == ["dextr-11", "dextr-10", "dextr-2", "dextr-1"]
 
 
 def test_the_log_goes_on_where_the_checkpoint_found_it(tmp_path):
@@ -74,10 +64,3 @@ def test_processes_that_do_not_write_leave_nothing(tmp_path):
     assert log.length() == 0
     log.close()
     assert list(tmp_path.iterdir()) == []
-
-
-def test_environment_tells_versions_and_hardware():
-    found = json.loads(json.dumps(environment()))
-    assert found["packages"]["torch"]
-    assert found["cpus"] >= 1
-    assert set(found) >= {"command", "commit", "uncommitted_changes", "gpus", "processes"}

@@ -6,8 +6,8 @@ import pytest
 from dextr.training.options import (
     add_options,
     build,
+    changeable_names,
     flatten,
-    free_names,
     option,
     public,
     read_json,
@@ -17,8 +17,8 @@ from dextr.training.options import (
 @dataclass(frozen=True)
 class Paint:
     colour: str = option("red", "colour of it", choices=("red", "blue"))
-    coats: int = option(2, "how many, up to 100 % more")
-    gloss: float = option(0.5, "shine", free=True)
+    coats: int = option(2, "how many, up to 100 % more", least=1, most=9)
+    gloss: float = option(0.5, "shine", least=0, below=1.5, may_change_on_resume=True)
     dry: bool = option(True, "wait in between")
     primer: str | None = option(None, "below it", private=True)
 
@@ -73,6 +73,10 @@ def test_flattened_options_build_the_same_again():
         ({"dry": 1}, "dry must be bool"),
         ({"colour": "green"}, "one of red, blue"),
         ({"colour": None}, "colour must be str"),
+        ({"coats": 0}, "--coats must be at least 1, got 0"),
+        ({"coats": 10}, "--coats must be at most 9, got 10"),
+        ({"gloss": 1.5}, "--gloss must be below 1.5, got 1.5"),
+        ({"gloss": float("nan")}, "--gloss must be at least 0, got nan"),
         ({"span": [1]}, "list of 2 float"),
         ({"rooms": "a"}, "list of any number of str"),
     ],
@@ -97,8 +101,8 @@ def test_help_tells_text_choices_and_default(capsys):
     assert "None" not in text
 
 
-def test_free_options():
-    assert free_names(GROUPS) == {"gloss"}
+def test_options_that_may_change():
+    assert changeable_names(GROUPS) == {"gloss"}
 
 
 @pytest.mark.parametrize(("content", "words"), [("{", "not JSON"), ("[1]", "got list")])

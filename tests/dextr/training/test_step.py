@@ -1,18 +1,13 @@
 import copy
 
-import numpy as np
 import pytest
 import torch
-from support.tiny import plain_config, tiny_batch, tiny_network, tiny_state
+from support.tiny import plain_config, tiny_batch, tiny_state
 
-from dataloaders.shapes import ShapesInstances
 from dextr.batch import in_groups
 from dextr.common.processes import World
-from dextr.evaluation.protocol import EvaluationSettings
-from dextr.evaluation.scoring import evaluate
 from dextr.losses import class_balanced_bce
-from dextr.predictor import Predictor
-from dextr.training.step import LossWatch, correct, spread, train_step, validate
+from dextr.training.step import LossWatch, train_step
 
 ALONE = World(0, 1, torch.device("cpu"))
 
@@ -82,21 +77,6 @@ def test_bfloat16_on_the_cpu_comes_close():
     assert losses[1] == pytest.approx(losses[0], rel=0.05)
 
 
-@pytest.mark.parametrize(("share", "changed"), [(0.0, 0), (1.0, 3), (0.5, None)])
-def test_corrections_come_to_the_share_of_batches_asked_for(share, changed):
-    config = plain_config(corrections=share)
-    network = tiny_network()
-    group = [tiny_batch(2, k) for k in range(3)]
-    done = [correct(network, group, config, ALONE, [seed, 0]) for seed in range(8)]
-    again = correct(network, group, config, ALONE, [3, 0])
-    counts = [
-        sum(not torch.equal(a.inputs, b.inputs) for a, b in zip(group, one, strict=True))
-        for one in done
-    ]
-    assert all(torch.equal(a.inputs, b.inputs) for a, b in zip(done[3], again, strict=True))
-    assert set(counts) == {changed} if changed is not None else 4 < sum(counts) < 20
-
-
 def test_a_loss_that_is_not_finite_names_step_values_and_objects():
     watch = LossWatch(ALONE)
     assert watch.collect(0) == []
@@ -109,18 +89,3 @@ def test_a_loss_that_is_not_finite_names_step_values_and_objects():
         ValueError, match=r"nan at step 3 .*3\.5, nan\).* object 7\.0, object 7\.1;"
     ):
         watch.collect(4)
-
-
-def test_validation_scores_as_evaluation_does():
-    shapes = ShapesInstances(5)
-    predictor = Predictor(tiny_network().float(), size=32, batch_size=2)
-    settings = EvaluationSettings()
-    scores, sheet = validate(predictor, shapes, settings, ALONE)
-    assert scores == evaluate(predictor, shapes, settings, progress=False)
-    assert sheet is not None
-    assert sheet.dtype == np.uint8
-    again, same_sheet = validate(predictor, shapes, settings, ALONE, workers=2)
-    assert again == scores
-    np.testing.assert_array_equal(same_sheet, sheet)
-    some, _ = validate(predictor, shapes, settings, ALONE, limit=2)
-    assert [s.row for s in some] == spread(5, 2) == [0, 2]

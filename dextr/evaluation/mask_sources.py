@@ -1,0 +1,217 @@
+"""Where the masks of an evaluation come from: a network, or a folder; each with its record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from os import PathLike
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dextr.evaluation.mask_folder import MaskFolder
+from dextr.evaluation.pipeline import map_ahead, run_through
+from dextr.evaluation.protocol import (
+    EvaluationSettings,
+    SimulatedClicks,
+    simulate_clicks,
+    stretched,
+)
+from dextr.inputs import decode, encode
+from dextr.metrics import ObjectScore, score_object
+from dextr.predictor import Predictor
+from dextr.samples import Instance
+
+T = TypeVar("T")
+NO_POINTS = np.zeros((0, 2))
+
+
+class Objects(Protocol):
+    """What is scored: any sequence of instances."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, row: int, /) -> Instance: ...
+
+
+@dataclass(frozen=True)
+class ScoredMask:
+    """What came out for one object.
+
+    Attributes:
+        row: The object's row in its data set.
+        instance: The object.
+        prob: (H, W), what the thresholds cut: probabilities, or a mask made elsewhere.
+        points: (N, 2), xy, in the image; none for a mask made elsewhere.
+        score: How good it is.
+    """
+
+    row: int
+    instance: Instance
+    prob: NDArray
+    points: NDArray[np.float64]
+    score: ObjectScore
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """(H, W), the object at the threshold that counts."""
+        return self.prob > self.score.thresholds[0]
+
+
+def scored(
+    row: int,
+    instance: Instance,
+    prob: NDArray,
+    points: NDArray[np.float64],
+    settings: EvaluationSettings,
+) -> ScoredMask:
+    """Return a mask with its score."""
+    score = score_object(instance, prob, settings.thresholds, row, settings.boundary)
+    return ScoredMask(row, instance, prob, points, score)
+
+
+class MaskSource(Protocol):
+    """Gives the masks of objects.
+
+    Attributes:
+        batch_size: Neighbouring objects that processes leave together.
+        title: What is scored, in words.
+        weights: Name and hash of the weights; None for masks made elsewhere.
+        record: All that decides the numbers.
+    """
+
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def weights(self) -> Mapping[str, Any] | None: ...
+    @property
+    def record(self) -> dict[str, Any]: ...
+
+    def masks(
+        self,
+        rows: Sequence[int],
+        take: Callable[[ScoredMask], T],
+        further: Mapping[int, NDArray],
+    ) -> Iterator[T]:
+        """Yield what `take` makes of each object's mask, in the order of the rows.
+
+        Args:
+            rows: Which objects.
+            take: Called in threads, so that it may be slow.
+            further: By row, (K, 2), xy, in the image: what is clicked after the extreme points.
+        """
+
+
+@dataclass(frozen=True)
+class NetworkMasks:
+    """The masks that a network makes of simulated clicks.
+
+    Attributes:
+        predictor: The network, its crop and its batch size.
+        instances: The data set.
+        settings: Points, protocol, thresholds.
+        workers: Threads that read and encode ahead of the network, and as many that paste and
+            score after it. Never changes a number.
+        weights: Name and hash of the weights, for the record.
+    """
+
+    predictor: Predictor
+    instances: Objects
+    settings: EvaluationSettings
+    workers: int = 0
+    weights: Mapping[str, Any] | None = None
+
+    @property
+    def batch_size(self) -> int:
+        """Objects that go through the network at once."""
+        return self.predictor.batch_size
+
+    @property
+    def title(self) -> str:
+        """What is scored, in words."""
+        own = self.settings
+        noise = f" moved by up to {own.noise:g} px" if own.noise else ""
+        return (
+            f"weights {(self.weights or {}).get('name')}, crop {self.predictor.size}, points on "
+            f"the {own.points}{noise}, protocol {own.protocol}, threshold {own.thresholds[0]:g}"
+        )
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """All that decides the numbers besides the weights."""
+        return {
+            **asdict(self.settings),
+            "size": self.predictor.size,
+            "relax": self.predictor.relax,
+            "batch_size": self.predictor.batch_size,
+            "device": self.predictor.device.type,
+        }
+
+    def masks(
+        self,
+        rows: Sequence[int],
+        take: Callable[[ScoredMask], T],
+        further: Mapping[int, NDArray],
+    ) -> Iterator[T]:
+        """Yield what `take` makes of each object's mask; see `MaskSource`."""
+        own, predictor = self.settings, self.predictor
+
+        def encoded(row: int) -> tuple[SimulatedClicks, NDArray[np.float32]]:
+            clicks = simulate_clicks(
+                row, self.instances[row], own, predictor.relax, predictor.size,
+                further.get(row, NO_POINTS),
+            )  # fmt: skip
+            return clicks, encode(clicks.instance.image, clicks.window, clicks.in_crop)
+
+        def finished(clicks: SimulatedClicks, logits: NDArray[np.float32]) -> T:
+            prob: NDArray = decode(logits, clicks.window)
+            if own.protocol == "released":
+                prob = stretched(prob)
+            return take(scored(clicks.row, clicks.instance, prob, clicks.points, own))
+
+        return run_through(predictor, rows, encoded, finished, self.workers)
+
+
+class FolderMasks:
+    """Masks made elsewhere; see `MaskFolder`. They do not heed further clicks.
+
+    Args:
+        root: The folder.
+        instances: The data set.
+        labels: (N,), the objects' values in label maps.
+        settings: Thresholds and boundary tolerance; the rest has no meaning here.
+        workers: Threads that read and score.
+    """
+
+    batch_size = 1
+    weights = None
+
+    def __init__(
+        self,
+        root: str | PathLike[str],
+        instances: Objects,
+        labels: NDArray,
+        settings: EvaluationSettings,
+        workers: int = 0,
+    ) -> None:
+        self._folder, self._instances, self._labels = MaskFolder(root), instances, labels
+        self._settings, self._workers = settings, workers
+        self.title = f"masks in {root}, threshold {settings.thresholds[0]:g}"
+        self.record = {"thresholds": settings.thresholds, "boundary": settings.boundary}
+
+    def masks(
+        self,
+        rows: Sequence[int],
+        take: Callable[[ScoredMask], T],
+        further: Mapping[int, NDArray],
+    ) -> Iterator[T]:
+        """Yield what `take` makes of each object's mask; see `MaskSource`."""
+
+        def read(row: int) -> T:
+            instance = self._instances[row]
+            prob = self._folder.read(instance, int(self._labels[row]))
+            return take(scored(row, instance, prob, NO_POINTS, self._settings))
+
+        return map_ahead(read, rows, self._workers, 2 * self._workers)
