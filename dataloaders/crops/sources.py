@@ -31,11 +31,15 @@ class SourceConfig:
         "SBD's benchmark_RELEASE folder; adds its objects, without those of VOC val's images if "
         "--voc-root is given",
     )
-    coco_root: tuple[str, ...] = _source((), "COCO folder; may be repeated", "DIR")
+    coco_root: tuple[str, ...] = _source((), "COCO folder; may be repeated", metavar="DIR")
     coco_annotations: tuple[str, ...] = _source(
-        (), "annotation file of each --coco-root, where it is not at its published place", "FILE"
+        (),
+        "annotation file of each --coco-root, where it is not at its published place",
+        metavar="FILE",
     )
-    folder: tuple[str, ...] = _source((), "folder with images/ and masks/; may be repeated", "DIR")
+    folder: tuple[str, ...] = _source(
+        (), "folder with images/ and masks/; may be repeated", metavar="DIR"
+    )
     davis_root: str | None = _source(None, "DAVIS 2016 folder; adds its train split")
     shapes: int = _source(0, "add this many synthetic objects, made on the fly")
     val_fraction: float = _source(
