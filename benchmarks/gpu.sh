@@ -59,13 +59,13 @@ for part in $parts; do
     checks)
         measured "Checks" 180 "$python" -m benchmarks.gpu_checks ;;
     training)
-        measured "Training" 420 "$python" -m benchmarks.training ${data:+--voc-root "${data[@]}"} \
+        measured "Training" 420 "$python" -m benchmarks.training \
             --json "$out/training.json" --profile "$out/kernels.txt" ;;
     evaluation)
         measured "Evaluation" 180 "$python" -m benchmarks.evaluation ${data:+--root "${data[@]}"} \
             --objects 2000 --workers 1 4 "$(nproc)" --json "$out/evaluation.json" ;;
     curves)
-        measured "bf16 against float32" 180 "$python" -m benchmarks.precision_curve --steps 150 \
+        measured "bf16 against float32" 180 "$python" -m benchmarks.precision_curve --shapes 750 \
             --batch-size 5 --workers 8 --json "$out/curves.json" --picture "$out/curves.png" ;;
     runs)
         trained fp16 90 train_pascal.py $small --amp fp16

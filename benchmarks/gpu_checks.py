@@ -6,7 +6,6 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -19,8 +18,8 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from benchmarks.evaluation import Half
-from benchmarks.timing import machine, markdown
-from benchmarks.trainee import OURS, PLAIN, Trainee, made_batches
+from benchmarks.timing import CPU, SMALL, machine, markdown, parser
+from benchmarks.training import OURS, PLAIN, Trainee, made_batches
 from dataloaders.loader import BatchLoader
 from dataloaders.shapes import ShapesInstances
 from dataloaders.training_set import BatchPlan, TrainingSet
@@ -36,9 +35,6 @@ from dextr.metrics import iou
 from dextr.points import sample_extreme_points
 from networks import DextrNet, NetworkConfig
 from networks.init import init_random
-
-CPU = torch.device("cpu")
-SMALL = NetworkConfig("resnet18", head_width=16, stages=2)
 
 
 class Check(NamedTuple):
@@ -144,31 +140,23 @@ def process_group_check(device: torch.device) -> Check:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--device", default="cuda", help="cuda, cuda:N or, to try it out, cpu")
-    parser.add_argument("--small", action="store_true", help="a tiny network at 64 instead")
-    args = parser.parse_args(argv)
-    device = pick_device(args.device)
+    args = parser(__doc__, "--device", "--small").parse_args(argv)
+    device = pick_device(args.device or "cuda")
     if device.type == "cuda":
         torch.cuda.set_device(device)
     torch.backends.cudnn.allow_tf32 = False
     config, size = (SMALL, 64) if args.small else (NetworkConfig(), 512)
     checks = [
-        logits_check(config, size, device),
-        *mask_checks(device),
-        evaluation_check(device),
-        copying_check(device),
-        step_check(device),
-        process_group_check(device),
+        logits_check(config, size, device), *mask_checks(device), evaluation_check(device),
+        copying_check(device), step_check(device), process_group_check(device),
+    ]  # fmt: skip
+    good = [check.found <= check.allowed for check in checks]
+    rows = [
+        (check.name, f"{check.found:.2g}", f"{check.allowed:g}", "ok" if fine else "FAILED")
+        for check, fine in zip(checks, good, strict=True)
     ]
-    rows = [("check", "found", "allowed", "")]
-    for check in checks:
-        verdict = "ok" if check.found <= check.allowed else "FAILED"
-        rows.append((check.name, f"{check.found:.2g}", f"{check.allowed:g}", verdict))
-    print(f"{machine()}\n\n{markdown(rows)}")
-    return int(any(not check.found <= check.allowed for check in checks))
+    print(f"{machine()}\n\n{markdown([('check', 'found', 'allowed', ''), *rows])}")
+    return int(not all(good))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """How fast training runs, what each measure brings, and where the time goes. Made for a GPU.
 
-The paper's configuration: ResNet-101, PSP head, crops of 512, batches of 5. Without --voc-root,
-photos and masks are made up.
+The paper's configuration: ResNet-101, PSP head, crops of 512, batches of 5. Batches are on the
+device already; what reading and copying add is told by train_pascal.py's own objects per second.
 
 Examples:
   python -m benchmarks.training --json training.json --profile kernels.txt
@@ -13,70 +13,167 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import os
-import statistics
-import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
+from torch.amp.grad_scaler import GradScaler
+from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.made_voc import make_voc
-from benchmarks.timing import machine, markdown
-from benchmarks.trainee import (
-    OURS,
-    PLAIN,
-    STEPS_BETWEEN,
-    Clock,
-    Setup,
-    Trainee,
-    made_batches,
-    matrix_peak,
-    training_flops,
-    wait_for,
-)
-from dataloaders.loader import BatchLoader
-from dataloaders.pascal import PascalInstances
-from dataloaders.training_set import BatchPlan, TrainingSet
-from dataloaders.transforms import TrainTransform, TransformConfig
-from dextr.batch import Batch, on_device
+from benchmarks.timing import SMALL, machine, markdown, median_seconds, parser, wait_for
+from dextr.batch import Batch
 from dextr.common import cli
+from dextr.common.processes import World
 from dextr.devices import pick_device
-from networks import NetworkConfig
+from dextr.training.checkpoint import TrainState
+from dextr.training.config import OptimConfig
+from dextr.training.optim import build_optimizer
+from dextr.training.step import train_step
+from networks import DextrNet, NetworkConfig
+from networks.init import init_random
 
 PAPER_BATCH = 5
 BATCHES = (5, 8, 12, 16, 24, 32, 48, 64)
-MADE_IMAGES = 600
-PHOTO_HW = (375, 500)
-PARTS = ("data", "copy", "forward", "backward", "update")
 HEADER = ("loop", "batch", "objects/s", "ratio", "TFLOP/s", "of bf16 peak", "memory")
 
 
+@dataclass(frozen=True)
+class Setup:
+    """One way to run the training loop.
+
+    Attributes:
+        name: In words.
+        tf32: Convolutions of float32 numbers may round them to 10 bits (PyTorch's default).
+        amp: As `OptimConfig` has it.
+        channels_last: As `RunConfig` has it.
+        compiled: As `RunConfig.compile` has it.
+        lean: Fused optimiser, convolutions chosen by trial, pinned batches copied beside the work,
+            and no waiting for the loss; else one update per weight, and the loss is read in every
+            step.
+    """
+
+    name: str
+    tf32: bool = False
+    amp: str = "off"
+    channels_last: bool = False
+    compiled: bool = False
+    lean: bool = False
+
+
+PLAIN = Setup("plain loop, float32")
+OURS = Setup("ours", True, "bf16", True, True, True)
+STEPS_BETWEEN = (
+    Setup("plain loop, TF32 convolutions", True),
+    Setup("+ bf16", True, "bf16"),
+    Setup("+ channels last", True, "bf16", True),
+    Setup("+ compile", True, "bf16", True, True),
+)
+
+
+class Trainee:
+    """A network with its optimiser, new.
+
+    Args:
+        setup: How it is trained.
+        config: The network.
+        device: Where.
+        backend: Of torch.compile.
+    """
+
+    def __init__(
+        self, setup: Setup, config: NetworkConfig, device: torch.device, backend: str
+    ) -> None:
+        torch.manual_seed(0)
+        layout = torch.channels_last if setup.channels_last else torch.contiguous_format
+        network = init_random(DextrNet(config)).to(device).to(memory_format=layout).train()
+        self.setup, self.optim = setup, OptimConfig(amp=setup.amp)
+        self.world = World(0, 1, device)
+        optimizer = build_optimizer(network, self.optim)
+        if not setup.lean:
+            for group in optimizer.param_groups:
+                group.update(fused=None, foreach=False)
+        self.state = TrainState(network, optimizer, GradScaler(device.type, enabled=False))
+        self.model: nn.Module = network
+        if setup.compiled:
+            self.model = torch.compile(network, dynamic=False, backend=backend)  # type: ignore[assignment]
+
+    def activate(self) -> None:
+        """Set PyTorch's global switches to what the setup says."""
+        torch.backends.cudnn.allow_tf32 = self.setup.tf32
+        torch.backends.cudnn.benchmark = self.setup.lean
+
+    def step(self, batch: Batch) -> None:
+        """Do one optimiser step."""
+        loss = train_step(self.state, self.model, [batch], self.optim, self.world)
+        if not self.setup.lean:
+            loss.item()
+
+    def rate(self, batches: Sequence[Batch], steps: int) -> float:
+        """Return objects per second, the batches being on the device: the median of some runs."""
+
+        def run() -> None:
+            for k in range(steps):
+                self.step(batches[k % len(batches)])
+
+        return steps * len(batches[0]) / median_seconds(run, self.world.device)
+
+
+def made_batches(
+    count: int, batch_size: int, size: int, device: torch.device, channels_last: bool
+) -> list[Batch]:
+    """Return batches of noise with an object in the middle, on the device."""
+    generator = torch.Generator().manual_seed(0)
+    target = torch.zeros(batch_size, 1, size, size, dtype=torch.bool)
+    target[:, :, size // 4 : -(size // 4), size // 4 : -(size // 4)] = True
+    names = [f"made {k}" for k in range(batch_size)]
+    inputs = (
+        255 * torch.rand(batch_size, 4, size, size, generator=generator) for _ in range(count)
+    )
+    made = (Batch(x, target, torch.zeros_like(target), names) for x in inputs)
+    return [batch.to(device, channels_last) for batch in made]
+
+
+def training_flops(config: NetworkConfig, size: int) -> int:
+    """Return the operations of forward and backward pass for one object.
+
+    A multiplication with its addition counts as two; only matrix products and convolutions do.
+    """
+    with torch.device("meta"):
+        network, inputs = DextrNet(config).train(), torch.empty(2, 4, size, size)
+    with FlopCounterMode(display=False) as counter:
+        network(inputs).sum().backward()
+    return counter.get_total_flops() // 2
+
+
+def matrix_peak(device: torch.device, side: int) -> float:
+    """Return the rate of a large bf16 matrix product of random numbers, in FLOP per second."""
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(side, side, generator=generator).to(device, torch.bfloat16) for _ in "ab")
+    return 2 * side**3 / median_seconds(lambda: a @ b, device, repeats=12)
+
+
 class Benchmark:
-    """What is measured; each method is one table.
+    """What is measured, and the numbers so far.
 
     Args:
         args: The command line's options.
     """
 
     def __init__(self, args: argparse.Namespace) -> None:
-        self.args = args
-        self.device = pick_device(args.device)
-        self.config, self.size, self.side = NetworkConfig(), args.size, 8192
-        self.backend, self.images = "inductor", MADE_IMAGES
+        self.args, self.device = args, pick_device(args.device)
+        self.config, self.size, side, self.backend = NetworkConfig(), args.size, 8192, "inductor"
         if args.small:
-            self.config = NetworkConfig("resnet18", head_width=16, stages=2)
-            self.size, self.side, self.backend, self.images = 64, 256, "eager", 4
+            self.config, self.size, side, self.backend = SMALL, 64, 256, "eager"
         self.flops = training_flops(self.config, self.size)
-        self.peak = matrix_peak(self.device, self.side)
+        self.peak = matrix_peak(self.device, side)
         self.plain_rate = 0.0
         self.ours: Trainee | None = None
         self.results: dict[str, Any] = {
             "machine": machine(), "gflop_per_object": self.flops / 1e9, "peak": self.peak,
-            "network": [], "whole": [],
+            "network": [],
         }  # fmt: skip
 
     def trainee(self, setup: Setup) -> Trainee:
@@ -102,19 +199,14 @@ class Benchmark:
         if self.device.type == "cuda":
             memory = f"{torch.cuda.max_memory_allocated(self.device) / 2**30:.1f} GiB"
         share = rate * self.flops / self.peak
-        self.results["network"].append(
-            {"loop": setup.name, "batch": batch_size, "rate": rate, "share": share}
-        )
+        found = {"loop": setup.name, "batch": batch_size, "rate": rate, "share": share}
+        self.results["network"].append(found)
         return [
             setup.name, str(batch_size), f"{rate:.1f}", f"{rate / self.plain_rate:.2f}x",
             f"{rate * self.flops / 1e12:.1f}", f"{100 * share:.1f} %", memory,
         ]  # fmt: skip
 
-    def paper_table(self) -> list[list[str]]:
-        """Measure the paper's batch, from the plain loop to ours, one measure after the other."""
-        return [self.network_row(setup, PAPER_BATCH) for setup in (PLAIN, *STEPS_BETWEEN, OURS)]
-
-    def batch_table(self) -> tuple[list[list[str]], int]:
+    def batch_rows(self) -> tuple[list[list[str]], int]:
         """Measure larger batches, uncompiled to save time, until memory ends or nothing is gained.
 
         Returns:
@@ -128,75 +220,10 @@ class Benchmark:
             except torch.cuda.OutOfMemoryError:
                 break
             rates[batch_size] = self.results["network"][-1]["rate"]
-            if max(rates.values()) > max(list(rates.values())[-2:], default=0):
+            if max(rates.values()) > max(list(rates.values())[-2:]):
                 break
         best = max(rates, key=lambda batch_size: rates[batch_size], default=PAPER_BATCH)
-        rows.append(self.network_row(OURS, best))
-        return rows, best
-
-    def whole_row(self, setup: Setup, batch_size: int, data: PascalInstances) -> list[str]:
-        """Measure the whole loop: worker processes, copies, steps."""
-        trainee, workers = self.trainee(setup), self.args.workers
-        batches = self.loaded(data, batch_size, setup.lean)
-        if setup.lean:
-            moved = on_device(batches, self.device, setup.channels_last)
-        else:
-            moved = (batch.to(self.device, setup.channels_last) for batch in batches)
-        for _ in range(self.args.steps):
-            trainee.step(next(moved))
-        wait_for(self.device)
-        start = time.perf_counter()
-        for _ in range(self.args.steps):
-            trainee.step(next(moved))
-        wait_for(self.device)
-        rate = self.args.steps * batch_size / (time.perf_counter() - start)
-        parts = self.parts(trainee, batches)
-        found = {"loop": setup.name, "batch": batch_size, "workers": workers, "rate": rate}
-        self.results["whole"].append(found | {"milliseconds": parts})
-        shown = [f"{parts[name]:.1f}" for name in PARTS]
-        return [setup.name, str(batch_size), f"{rate:.1f}", *shown]
-
-    def parts(self, trainee: Trainee, batches: Iterator[Batch]) -> dict[str, float]:
-        """Return the median milliseconds of each part of a step.
-
-        They come one after the other here; in the loop itself, reading and copying pass beside
-        the rest.
-        """
-        waits, rest = [], []
-        for _ in range(self.args.steps):
-            start = time.perf_counter()
-            batch = next(batches)
-            waits.append(1000 * (time.perf_counter() - start))
-            clock = Clock(self.device)
-            clock.mark()
-            moved = batch.to(self.device, trainee.setup.channels_last)
-            clock.mark()
-            trainee.step_in_parts(moved, clock.mark)
-            rest.append(clock.milliseconds())
-        medians = [statistics.median(values) for values in zip(*rest, strict=True)]
-        return dict(zip(PARTS, [statistics.median(waits), *medians], strict=True))
-
-    def loaded(self, data: PascalInstances, batch_size: int, pinned: bool) -> Iterator[Batch]:
-        """Yield batches from worker processes without end."""
-        training_set = TrainingSet(data, TrainTransform(TransformConfig(size=self.size)), seed=0)
-        plan = BatchPlan(len(data) // batch_size * batch_size, batch_size, seed=0)
-        pin = pinned and self.device.type == "cuda"
-        loader = BatchLoader(training_set, plan, self.args.workers, pin)
-        for epoch in range(10**9):
-            yield from loader.batches(epoch)
-
-    def loader_rate(self, data: PascalInstances, batch_size: int) -> float:
-        """Return the objects per second that the workers make when nobody uses them."""
-        batches = self.loaded(data, batch_size, pinned=True)
-        warm_up = 4 * self.args.workers + 2
-        for _ in range(warm_up):
-            next(batches)
-        count = warm_up + self.args.steps
-        start = time.perf_counter()
-        for _ in range(count):
-            next(batches)
-        self.results["loader"] = count * batch_size / (time.perf_counter() - start)
-        return self.results["loader"]
+        return [*rows, self.network_row(OURS, best)], best
 
     def profile(self, batch_size: int, file: Path) -> None:
         """Write the operations that take the device longest, of three steps."""
@@ -211,46 +238,24 @@ class Benchmark:
         file.write_text(profiler.key_averages().table(sort_by=key, row_limit=40))
 
 
-def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("--voc-root", type=Path, help="take photos and masks from PASCAL VOC 2012")
-    add("--split", default="val")
-    add("--size", type=cli.positive, default=512, help="side of the crop")
-    add("--steps", type=cli.positive, default=20, help="steps per run (20)")
-    add("--batches", type=cli.positive, nargs="+", default=BATCHES, help="batch sizes to try")
-    add("--workers", type=cli.natural, default=os.cpu_count(), help="default: one per core")
-    add("--device", help="cpu, cuda or cuda:N (default: a GPU if there is one)")
-    add("--small", action="store_true", help="a tiny network: only to see that all of it runs")
-    add("--json", type=Path, metavar="FILE", help="all numbers")
-    add("--profile", type=Path, metavar="FILE", help="the slowest kernels, as text")
-    return parser.parse_args(argv)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line."""
-    args = parse(argv)
+    options = parser(__doc__, "--size", "--device", "--small", "--json")
+    add = options.add_argument
+    add("--steps", type=cli.positive, default=20, help="steps per run (20)")
+    add("--batches", type=cli.positive, nargs="+", default=BATCHES, help="batch sizes to try")
+    add("--profile", type=Path, metavar="FILE", help="the slowest kernels, as text")
+    args = options.parse_args(argv)
     bench = Benchmark(args)
     print(f"{bench.results['machine']}\n", flush=True)
     print(
         f"forward and backward pass: {bench.flops / 1e9:.0f} GFLOP per object; measured bf16 "
         f"matrix peak: {bench.peak / 1e12:.1f} TFLOP/s\n\nThe network alone:\n"
     )
-    print(markdown([HEADER, *bench.paper_table()]) + "\n", flush=True)
-    rows, best = bench.batch_table()
+    rows = [bench.network_row(setup, PAPER_BATCH) for setup in (PLAIN, *STEPS_BETWEEN, OURS)]
     print(markdown([HEADER, *rows]) + "\n", flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        root = args.voc_root or make_voc(Path(folder), bench.images, PHOTO_HW)
-        data = PascalInstances(root, args.split)
-        print(f"{args.workers} workers alone: {bench.loader_rate(data, best):.0f} objects/s\n")
-        print("The whole loop, and milliseconds per step:\n")
-        rows = [
-            bench.whole_row(setup, batch_size, data)
-            for setup, batch_size in ((PLAIN, PAPER_BATCH), (OURS, PAPER_BATCH), (OURS, best))
-        ]
-    print(markdown([("loop", "batch", "objects/s", *PARTS), *rows]), flush=True)
+    rows, best = bench.batch_rows()
+    print(markdown([HEADER, *rows]) + "\n", flush=True)
     if args.json:
         args.json.write_text(json.dumps(bench.results, indent=2) + "\n")
     if args.profile:

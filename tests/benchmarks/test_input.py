@@ -1,12 +1,14 @@
 """The benchmarks of the input: their tables, and baselines that compute the same."""
 
+import importlib
+
 import cv2
 import numpy as np
 import pytest
 from support.objects import rows_of
 
 from benchmarks import baselines, input, scale
-from benchmarks.made_voc import make_voc
+from benchmarks.made_data import make_voc
 from benchmarks.timing import interleaved
 from dataloaders.augment import Affine
 from dataloaders.pascal import PascalInstances
@@ -30,7 +32,8 @@ def instance():
     return ShapesInstances(3, seed=5)[1]
 
 
-def test_input_prints_a_row_for_every_path(capsys):
+def test_input_prints_a_row_for_every_path(capsys, monkeypatch):
+    monkeypatch.setenv("DEXTR_CACHE", "given back after the test")
     options = "--size 48 --repeats 2 --objects 5 --masks 4 --workers 0 1"
     assert input.main(options.split()) == 0
     rows = table(capsys.readouterr().out)
@@ -50,6 +53,10 @@ def test_scale_prints_a_row_for_every_stage(capsys):
     rows = table(capsys.readouterr().out)
     assert [row[0] for row in rows] == [*scale.STAGES, "scores kept, summarized"]
     assert all(row[1] == "20" and "MiB" in row[3] for row in rows)
+
+
+def test_what_stages_start_with_can_be_imported():
+    assert all(importlib.import_module(name) for name in scale.PRELOADED)
 
 
 def test_interleaved_gives_the_median_of_counted_calls():

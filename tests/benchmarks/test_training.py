@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from benchmarks import training
-from benchmarks.trainee import OURS, PLAIN, Clock, Trainee, made_batches, training_flops
+from benchmarks.training import OURS, PLAIN, Trainee, made_batches, training_flops
 from networks import NetworkConfig
 
 TINY = NetworkConfig("resnet18", head_width=4, stages=1)
@@ -37,37 +37,22 @@ def test_operations_of_a_training_step():
 
 
 @pytest.mark.parametrize("setup", [PLAIN, OURS])
-def test_a_step_in_parts_moves_the_weights_as_a_whole_step_does(setup):
-    whole, parts = (Trainee(setup, TINY, CPU, "eager") for _ in range(2))
-    batch = made_batches(1, 2, 32, CPU, setup.channels_last)[0]
-    before = whole.state.network.conv1.weight.clone()
-    marks = []
-    whole.step(batch)
-    parts.step_in_parts(batch, lambda: marks.append(len(marks)))
-    assert marks == [0, 1, 2]
-    assert torch.equal(whole.state.network.conv1.weight, parts.state.network.conv1.weight)
-    assert not torch.equal(whole.state.network.conv1.weight, before)
-
-
-def test_the_clock_gives_the_times_between_marks():
-    clock = Clock(CPU)
-    assert clock.milliseconds() == []
-    for _ in range(4):
-        clock.mark()
-    assert len(clock.milliseconds()) == 3
-    assert min(clock.milliseconds()) >= 0
+def test_a_step_moves_the_weights(setup):
+    trainee = Trainee(setup, TINY, CPU, "eager")
+    before = trainee.state.network.conv1.weight.clone()
+    trainee.step(made_batches(1, 2, 32, CPU, setup.channels_last)[0])
+    assert not torch.equal(trainee.state.network.conv1.weight, before)
 
 
 def test_every_path_runs(tmp_path, capsys):
     file, kernels = tmp_path / "training.json", tmp_path / "kernels.txt"
     arguments = ["--small", "--device", "cpu", "--steps", "1", "--batches", "2", "3"]
-    arguments += ["--workers", "1", "--json", str(file), "--profile", str(kernels)]
+    arguments += ["--json", str(file), "--profile", str(kernels)]
     assert training.main(arguments) == 0
     shown = capsys.readouterr().out
     result = json.loads(file.read_text())
     assert [row["batch"] for row in result["network"][:6]] == [5] * 6
-    assert {row["loop"] for row in result["whole"]} == {PLAIN.name, OURS.name}
-    for row in [*result["network"], *result["whole"]]:
+    for row in result["network"]:
         assert row["rate"] > 0
         assert f"| {row['loop']} | {row['batch']} | {row['rate']:.1f} |" in shown
     for row in result["network"]:
