@@ -1,4 +1,4 @@
-"""How long the network's input takes: training, evaluation, reading, workers, the object index.
+"""How long the network's input takes: training, evaluation, reading, workers.
 
 All but the loader runs on one core and is given in CPU time, which other programs do not change;
 the loader's objects per second are by the clock. Without --voc-root, photos are made up.
@@ -10,20 +10,17 @@ Examples:
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain, count, cycle, islice
-from pathlib import Path
 from typing import TypeVar
 
 import cv2
 import numpy as np
 
 from benchmarks import baselines
-from benchmarks.made_data import PHOTO_HW, make_voc
+from benchmarks.made_data import PHOTO_HW, voc_objects
 from benchmarks.timing import (
     HEADER,
     comparison,
@@ -131,19 +128,6 @@ def worker_row(data: Instances, size: int, objects: int, workers: int) -> Row:
     return (f"loader, {workers} workers", *shown, f"{rates[0] / rates[1]:.1f}x")
 
 
-def index_rows(root: Path, split: str) -> list[Row]:
-    """Time the object index: built, and read back from the cache."""
-    data, cold = timed(lambda: PascalInstances(root, split))
-    _, cached = timed(lambda: PascalInstances(root, split))
-    paths = [(data.label_path(k), data.class_path(k)) for k in range(len(data.label_files))]
-    _, straight = timed(lambda: [baselines.index_rows(*pair) for pair in paths])
-    name = f"index of {len(paths):,} masks"
-    return [
-        comparison(f"{name}, built", cold, straight, "s"),
-        comparison(f"{name}, from the cache", cached, straight, "s"),
-    ]
-
-
 def compared(
     pairs: Mapping[str, tuple[Callable[[T], object], Callable[[T], object]]],
     items: Sequence[T],
@@ -160,13 +144,6 @@ def compared(
     return [comparison(k, times[f"{k} 0"] / each, times[f"{k} 1"] / each) for k in pairs]
 
 
-def timed(function: Callable[[], T]) -> tuple[T, float]:
-    """Return a function's result and how many seconds of CPU time it took."""
-    start = time.process_time()
-    result = function()
-    return result, time.process_time() - start
-
-
 def typical_objects(data: Instances, number: int) -> list[Instance]:
     """Return objects of photos of 500 x 375 pixels, either way round; any if there are none."""
     large = np.flatnonzero(data.index.area >= SMALLEST_OBJECT).tolist()
@@ -181,18 +158,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     add = options.add_argument
     add("--repeats", type=cli.positive, default=100, help="calls of each function")
     add("--objects", type=cli.positive, default=200, help="for each loader")
-    add("--masks", type=cli.positive, default=1449, help="made up for the index")
     add("--workers", type=cli.natural, nargs="*", default=[0, 1, 2])
     args = options.parse_args(argv)
     use_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["DEXTR_CACHE"] = f"{folder}/cache"
-        root, split = args.voc_root, args.split
-        if root is None:
-            root, split = make_voc(Path(folder), args.masks), "val"
-        rows = [HEADER, *index_rows(root, split)]
-        data = PascalInstances(root, split)
-        rows += sample_rows(typical_objects(data, 40), args.size, args.repeats)
+    with voc_objects(args.voc_root, args.split, 600) as data:
+        rows = [HEADER, *sample_rows(typical_objects(data, 40), args.size, args.repeats)]
         rows += reading_rows(data, args.repeats)
         rows += [worker_row(data, args.size, args.objects, number) for number in args.workers]
     print(f"{machine()}\n{markdown(rows)}")
