@@ -89,15 +89,11 @@ def network_row(name: str, size: int, repeats: int) -> Row:
         masks = [decode(logits[0], window) > ours.threshold for logits in answers]
         pixels += int(np.count_nonzero(masks[0] != masks[1]))
     return (
-        f"{name}, {ours.size} x {ours.size}",
-        f"{times['ours']:.1f} ms",
-        f"{times['plain']:.1f} ms",
-        f"{times['plain'] / times['ours']:.2f}x",
-        f"{memory['ours']} MiB",
-        f"{memory['plain']} MiB",
-        f"{difference:.1e}",
+        f"{name}, {ours.size} x {ours.size}", f"{times['ours']:.1f} ms",
+        f"{times['plain']:.1f} ms", f"{times['plain'] / times['ours']:.2f}x",
+        f"{memory['ours']} MiB", f"{memory['plain']} MiB", f"{difference:.1e}",
         "identical" if pixels == 0 else f"{pixels} pixels differ",
-    )
+    )  # fmt: skip
 
 
 def stage_rows(repeats: int) -> list[Row]:

@@ -16,11 +16,10 @@ import pickle
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
 from pathlib import Path
-
-import numpy as np
 
 from benchmarks.made_data import make_coco
 from benchmarks.timing import machine, markdown, parser, use_threads
@@ -29,11 +28,10 @@ from dataloaders.loader import BatchLoader
 from dataloaders.training_set import BatchPlan, TrainingSet
 from dataloaders.transforms import TrainTransform, TransformConfig
 from dextr.common import cli
-from dextr.evaluation.protocol import EvaluationSettings, prompt_for
-from dextr.evaluation.scoring import outcome_of
-from dextr.geometry import RELAX
-from dextr.inputs import decode, encode
+from dextr.evaluation.protocol import EvaluationSettings
+from dextr.evaluation.scoring import evaluate
 from dextr.metrics import ObjectScore, summarize
+from dextr.predictor import Predictor
 
 Row = tuple[str, ...]
 HEADER = ("stage", "objects", "time", "memory")
@@ -56,25 +54,21 @@ def training_rows(stage: str, file: Path, photos: Path, size: int, seen: int) ->
     """Train on nothing but the loader: memory after a tenth of the objects, and after all."""
     data = CocoInstances(file, photos)
     training_set = TrainingSet(data, TrainTransform(TransformConfig(size=size)), 0)
-    loader = BatchLoader(training_set, BatchPlan(len(data), 5, 0), 0, False)
-    return [watch(stage, (len(batch) for batch in loader.batches(0)), seen)]
+    batches = BatchLoader(training_set, BatchPlan(len(data), 5, 0), 0, False).batches(0)
+    return [watched(stage, lambda count: sum(map(len, islice(batches, -(-count // 5)))), seen)]
 
 
 def evaluation_rows(stage: str, file: Path, photos: Path, size: int, seen: int) -> list[Row]:
     """Read, encode, paste and score, all but the network; then keep scores of every object."""
-    data, settings = CocoInstances(file, photos), EvaluationSettings()
-    logits = np.zeros((size, size), np.float32)
-    scores: list[ObjectScore] = []
+    data, scores = CocoInstances(file, photos), list[ObjectScore]()
+    predictor = Predictor(lambda inputs: 0 * inputs[:, :1], size=size, batch_size=1)
 
-    def score(row: int) -> int:
-        prompt = prompt_for(row, data[row], settings, RELAX, size)
-        encode(prompt.instance.image, prompt.window, prompt.points)
-        prob = decode(logits, prompt.window)
-        scores.append(outcome_of(row, prompt.instance, prob, prompt.clicks, settings).score)
-        return 1
+    def score(count: int) -> int:
+        rows = [k % len(data) for k in range(len(scores), len(scores) + count)]
+        scores.extend(evaluate(predictor, data, EvaluationSettings(), rows, progress=False))
+        return count
 
-    row = watch(stage, map(score, range(len(data))), seen)
-    before = held()
+    row, before = watched(stage, score, seen), held()
     # Copies that share no memory with each other.
     kept = [pickle.loads(pickle.dumps(scores[k % len(scores)])) for k in range(len(data))]
     memory, start = f"{held() - before:.0f} MiB", time.process_time()
@@ -83,14 +77,12 @@ def evaluation_rows(stage: str, file: Path, photos: Path, size: int, seen: int) 
     return [row, ("scores kept, summarized", f"{len(kept):,}", f"{seconds:.2f} s", memory)]
 
 
-def watch(stage: str, counts: Iterable[int], seen: int) -> Row:
+def watched(stage: str, go_on: Callable[[int], int], seen: int) -> Row:
     """Go through objects until `seen` are done; say what was held after a tenth, and at the end."""
-    start, before, done, early = time.process_time(), held(), 0, 0.0
-    for count in counts:
-        done += count
-        early = early or (held() - before if done >= seen / 10 else 0.0)
-        if done >= seen:
-            break
+    before, start = held(), time.process_time()
+    done = go_on(seen // 10)
+    early = held() - before
+    done += go_on(seen - done)
     each = 1000 * (time.process_time() - start) / done
     memory = f"{early:.0f} MiB after {seen // 10:,}, {held() - before:.0f} MiB at the end"
     return (stage, f"{done:,}", f"{each:.1f} ms each", memory)

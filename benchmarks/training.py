@@ -207,7 +207,7 @@ class Benchmark:
         ]  # fmt: skip
 
     def batch_rows(self) -> tuple[list[list[str]], int]:
-        """Measure larger batches, uncompiled to save time, until memory ends or nothing is gained.
+        """Measure larger batches, uncompiled to save time, until memory ends.
 
         Returns:
             The rows, and the best batch; it is measured compiled as well.
@@ -220,8 +220,6 @@ class Benchmark:
             except torch.cuda.OutOfMemoryError:
                 break
             rates[batch_size] = self.results["network"][-1]["rate"]
-            if max(rates.values()) > max(list(rates.values())[-2:]):
-                break
         best = max(rates, key=lambda batch_size: rates[batch_size], default=PAPER_BATCH)
         return [*rows, self.network_row(OURS, best)], best
 
