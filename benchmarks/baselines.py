@@ -1,7 +1,6 @@
-"""The input pipeline as it is written down first: every step on whole arrays, one after another.
+"""The input pipeline as it is written down first: the method's steps on whole arrays, in order.
 
-The same steps as the method's description has them, with the same results (up to the second
-interpolation in training), and nothing done for speed.
+The results are the same, up to the second interpolation in training; nothing is done for speed.
 """
 
 from __future__ import annotations

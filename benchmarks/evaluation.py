@@ -15,12 +15,12 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.made_data import voc_objects
 from benchmarks.timing import CPU, SMALL, machine, markdown, median_seconds, parser
@@ -33,48 +33,41 @@ from dextr.predictor import Predictor
 from networks import DextrNet, NetworkConfig, for_inference
 from networks.init import init_random
 
+Network = Callable[[Tensor], Tensor]
 NAMES = ("no network", "float32", "folded", "folded, bf16")
 HEADER = ("network", "workers", "objects/s", "ms per object", "network alone", "share of it")
 
 
-class StoredLogits(nn.Module):
-    """A network that answers at once, with an object of one size in the middle."""
-
-    logits: Tensor
-
-    def __init__(self, batch_size: int, size: int) -> None:
-        super().__init__()
-        y, x = torch.meshgrid(*2 * [torch.linspace(-1, 1, size)], indexing="ij")
-        self.register_buffer("logits", (8 * (0.5 - x**2 - y**2)).expand(batch_size, 1, -1, -1))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.logits[: len(inputs)]
+def stored_logits(batch_size: int, size: int) -> Network:
+    """Return what answers at once, with an object of one size in the middle."""
+    y, x = torch.meshgrid(*2 * [torch.linspace(-1, 1, size)], indexing="ij")
+    logits = (8 * (0.5 - x**2 - y**2)).expand(batch_size, 1, -1, -1)
+    return lambda inputs: logits[: len(inputs)]
 
 
-class Half(nn.Module):
-    """A network that computes in half precision."""
+def half(network: Network, precision: torch.dtype = torch.bfloat16) -> Network:
+    """Return a network that computes in half precision."""
 
-    def __init__(self, network: nn.Module, precision: torch.dtype = torch.bfloat16) -> None:
-        super().__init__()
-        self.network, self.precision = network, precision
+    def run(inputs: Tensor) -> Tensor:
+        with torch.autocast(inputs.device.type, precision):
+            return network(inputs)
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        with torch.autocast(inputs.device.type, self.precision):
-            return self.network(inputs)
+    return run
 
 
-def build(name: str, args: argparse.Namespace, device: torch.device) -> nn.Module:
+def build(name: str, args: argparse.Namespace, device: torch.device) -> Network:
     """Return one of the networks of `NAMES` on the device, with random weights."""
     if name == "no network":
-        return StoredLogits(args.batch_size, args.size)
+        return stored_logits(args.batch_size, args.size)
     torch.manual_seed(0)
     network = init_random(DextrNet(SMALL if args.small else NetworkConfig())).eval()
     if name != "float32":
         network = for_inference(network)
-    return (Half(network) if name.endswith("bf16") else network).to(device)
+    network = network.to(device)
+    return half(network) if name.endswith("bf16") else network
 
 
-def network_rate(network: nn.Module, args: argparse.Namespace, device: torch.device) -> float:
+def network_rate(network: Network, args: argparse.Namespace, device: torch.device) -> float:
     """Return the objects per second of the network alone, its batches being on the device."""
     generator = torch.Generator().manual_seed(0)
     shape = (args.batch_size, 4, args.size, args.size)
@@ -114,10 +107,10 @@ def in_words(row: dict[str, Any]) -> list[str]:
     return [row["network"], str(row["workers"]), f"{rate:.1f}", f"{1000 / rate:.2f}", *compared]
 
 
-def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line."""
     options = parser(__doc__, "--split", "--size", "--device", "--small", "--json")
-    cores = os.cpu_count() or 1
-    counts = sorted({0, 1, 2, 4, cores // 2, cores} & set(range(cores + 1)))
+    counts = sorted({0, 1, 2, os.cpu_count() or 1})
     add = options.add_argument
     add("--root", type=Path, help="PASCAL VOC 2012 (default: made-up photos)")
     add("--only", nargs="+", choices=NAMES, default=NAMES, help="networks to measure (all)")
@@ -125,12 +118,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--objects", type=cli.positive, default=1000, help="objects per evaluation (1000)")
     add("--batch-size", type=cli.positive, default=16, help="objects at once (16)")
     add("--steps", type=cli.positive, default=10, help="batches per run of the network alone (10)")
-    return options.parse_args(argv)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line."""
-    args = parse(argv)
+    args = options.parse_args(argv)
     torch.backends.cudnn.benchmark = True
     print(f"{machine()}\n{args.objects} objects, crop {args.size}, batch {args.batch_size}\n")
     with voc_objects(args.root, args.split, 4 if args.small else 600) as data:

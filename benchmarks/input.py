@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from benchmarks import baselines
-from benchmarks.made_data import PHOTO_HW, voc_objects
+from benchmarks.made_data import voc_objects
 from benchmarks.timing import (
     HEADER,
     comparison,
@@ -86,10 +86,8 @@ def sample_rows(objects: Sequence[Instance], size: int, repeats: int) -> list[Ro
 
 
 def reading_rows(data: PascalInstances, repeats: int) -> list[Row]:
-    """Time decoding, and reading all objects of an image after one another."""
+    """Time decoding."""
     images = np.unique(data.index.image)[:repeats].tolist()
-    rows = np.flatnonzero(np.isin(data.index.image, images))
-    mixed_up = np.random.default_rng(0).permutation(rows).tolist()
 
     def opencv_photo(image: int) -> None:
         cv2.cvtColor(np.asarray(cv2.imread(str(data.image_path(image)))), cv2.COLOR_BGR2RGB)
@@ -103,14 +101,7 @@ def reading_rows(data: PascalInstances, repeats: int) -> list[Row]:
             lambda image: cv2.imread(str(data.label_path(image)), cv2.IMREAD_UNCHANGED),
         ),
     }  # fmt: skip
-    readers: dict[str, Callable[[], object]] = {
-        order: in_turns(lambda row: data[row], some, len(some))
-        for order, some in (("in order", rows.tolist()), ("mixed", mixed_up))
-    }
-    times = interleaved(readers, max(1, repeats // 20), time.process_time)
-    ordered, mixed = (times[order] / len(rows) for order in readers)
-    name = f"read an object, {len(rows) / len(images):.1f} per image (baseline: in mixed order)"
-    return [*compared(decoding, images, repeats), comparison(name, ordered, mixed)]
+    return compared(decoding, images, repeats)
 
 
 def worker_row(data: Instances, size: int, objects: int, workers: int) -> Row:
@@ -135,21 +126,13 @@ def compared(
     each: int = 1,
 ) -> list[Row]:
     """Return a table row for each pair (ours, baseline), called with the items in turns."""
-    calls: dict[str, Callable[[], object]] = {
+    calls = {
         f"{name} {k}": in_turns(pair[k], items, each)
         for name, pair in pairs.items()
         for k in (0, 1)
     }
     times = interleaved(calls, repeats, time.process_time)
     return [comparison(k, times[f"{k} 0"] / each, times[f"{k} 1"] / each) for k in pairs]
-
-
-def typical_objects(data: Instances, number: int) -> list[Instance]:
-    """Return objects of photos of 500 x 375 pixels, either way round; any if there are none."""
-    large = np.flatnonzero(data.index.area >= SMALLEST_OBJECT).tolist()
-    photos = (data[row] for row in large)
-    typical = (o for o in photos if sorted(o.hw) == sorted(PHOTO_HW))
-    return list(islice(typical, number)) or list(islice(data, number))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -162,7 +145,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = options.parse_args(argv)
     use_threads(1)
     with voc_objects(args.voc_root, args.split, 600) as data:
-        rows = [HEADER, *sample_rows(typical_objects(data, 40), args.size, args.repeats)]
+        large = np.flatnonzero(data.index.area >= SMALLEST_OBJECT)
+        objects = [data[row] for row in large.tolist()[:40]] or list(islice(data, 40))
+        rows = [HEADER, *sample_rows(objects, args.size, args.repeats)]
         rows += reading_rows(data, args.repeats)
         rows += [worker_row(data, args.size, args.objects, number) for number in args.workers]
     print(f"{machine()}\n{markdown(rows)}")

@@ -20,9 +20,7 @@ from dataloaders.shapes import draw_scene
 
 PHOTO_HW = (375, 500)
 SCENES = 24
-OBJECTS_PER_IMAGE = 7
-CORNERS = 24
-CATEGORIES = 80
+OBJECTS_PER_IMAGE, CORNERS, CATEGORIES = 7, 24, 80
 
 
 @contextmanager

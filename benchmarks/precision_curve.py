@@ -12,19 +12,15 @@ Examples:
 from __future__ import annotations
 
 import json
-import runpy
-import sys
-import tempfile
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from benchmarks.timing import machine, markdown, parser
+from benchmarks.training import train
 from dextr.common import cli
 
 RUNS = {
@@ -32,22 +28,8 @@ RUNS = {
     "bf16": ("--amp", "bf16", "--seed", "0"),
     "float32, other seed": ("--amp", "off", "--seed", "1"),
 }
-RECIPE = (
-    "--epochs 1 --batch-size 8 --init none --optimizer adamw --lr 3e-4 --head-lr-factor 1 "
-    "--loss-reduction mean --schedule cosine --warmup-steps 15 --eval-every 0 --log-every 1"
-)
+RECIPE = "--batch-size 8 --head-lr-factor 1 --schedule cosine --warmup-steps 15 --log-every 1"
 HEADER = ("run", "first loss", "last loss", "largest difference to float32")
-
-
-def train(options: Sequence[str]) -> list[float]:
-    """Return the loss of every step of a training run with these options of train_pascal.py."""
-    script = runpy.run_path(str(Path(__file__).parents[1] / "train_pascal.py"))
-    # Else a GPU's convolutions of float32 numbers would round them to 10 bits.
-    torch.backends.cudnn.allow_tf32 = False
-    with tempfile.TemporaryDirectory() as folder, redirect_stdout(sys.stderr):
-        script["main"]([*RECIPE.split(), *options, "--output-dir", folder])
-        lines = map(json.loads, (Path(folder) / "log.jsonl").read_text().splitlines())
-        return [line["loss"] for line in lines if line["kind"] == "train"]
 
 
 def smoothed(losses: Sequence[float], window: int) -> NDArray[np.float64]:
@@ -78,7 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--window", type=cli.positive, default=20, help="steps that are averaged (20)")
     add("--picture", type=Path, metavar="FILE", help="the curves, such as curves.png")
     args, rest = options.parse_known_args(argv)
-    losses = {name: train([*own, *rest]) for name, own in RUNS.items()}
+    losses = {}
+    for name, own in RUNS.items():
+        # TF32 would round the convolutions of float32 numbers to 10 bits on a GPU.
+        log = train([*RECIPE.split(), *own, *rest], tf32=False)
+        losses[name] = [line["loss"] for line in log]
     if args.window > (steps := len(losses["float32"])):
         raise ValueError(f"--window {args.window}: expected at most the steps of a run, {steps}")
     curves = {name: smoothed(values, args.window) for name, values in losses.items()}

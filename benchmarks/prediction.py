@@ -1,8 +1,8 @@
 """How long prediction takes on the CPU, and how much memory: ours against a plain eager network.
 
 The plain network runs as it was trained, one object at a time. The first table compares the two,
-the others take the bundled network's answer apart and batch its objects. Photo and clicks come
-with the project; the paper's network gets random values.
+the second takes the bundled network's answer apart. Photo and clicks come with the project; the
+paper's network gets random values.
 
 Examples:
   python -m benchmarks.prediction
@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -68,8 +67,8 @@ def make(name: str, size: int, kind: str) -> Predictor:
     loaded = load(name, size)
     if kind == "ours":
         return loaded.predictor("cpu", keep=False)
-    about = loaded.about
-    return Predictor(loaded.network, size=about.size, relax=about.relax, threshold=about.threshold)
+    size, relax = loaded.about.size, loaded.about.relax
+    return Predictor(loaded.network, size=size, relax=relax, threshold=loaded.about.threshold)
 
 
 def network_row(name: str, size: int, repeats: int) -> Row:
@@ -79,9 +78,8 @@ def network_row(name: str, size: int, repeats: int) -> Row:
     scene = example_scene("coffee")
     objects = [encoded(ours, scene.image, points) for points in scene.objects]
     first = objects[0][0]
-    times = interleaved(
-        {"ours": lambda: ours.logits(first), "plain": lambda: plain.logits(first)}, repeats
-    )
+    calls = {"ours": lambda: ours.logits(first), "plain": lambda: plain.logits(first)}
+    times = interleaved(calls, repeats)
     difference, pixels = 0.0, 0
     for inputs, window in objects:
         answers = [predictor.logits(inputs) for predictor in (ours, plain)]
@@ -109,20 +107,6 @@ def stage_rows(repeats: int) -> list[Row]:
         "all of it: predict, and the mask": lambda: predictor.predict(scene.image, points).mask,
     }
     return [(name, f"{ms:.1f} ms") for name, ms in interleaved(stages, repeats).items()]
-
-
-def batch_rows(sizes: Sequence[int], repeats: int) -> list[Row]:
-    """Time several objects of a photo by how many go through the bundled network at once."""
-    predictor, scene = make(BUNDLED, 0, "ours"), example_scene("coffee")
-    count = max(sizes)
-    objects = [scene.objects[k % len(scene.objects)] for k in range(count)]
-
-    def run(batch_size: int) -> None:
-        predictor.batch_size = batch_size
-        predictor.predict_many(scene.image, objects)
-
-    calls: dict[str, Callable[[], object]] = {str(k): partial(run, k) for k in sizes}
-    return [(BUNDLED, k, f"{ms / count:.1f} ms") for k, ms in interleaved(calls, repeats).items()]
 
 
 def encoded(
@@ -156,7 +140,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--threads", type=int, default=2)
     add("--repeats", type=int, default=5, help="counted calls of each")
     add("--networks", nargs="+", default=["resnet101", BUNDLED], help="backbones, or bundled")
-    add("--batch-sizes", type=int, nargs="+", default=[1, 2, 4, 8])
     add("--memory-of", nargs=2, metavar=("NETWORK", "ours|plain"), help="print only its peak, MiB")
     args = options.parse_args(argv)
     use_threads(args.threads)
@@ -168,9 +151,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{machine()}; {args.repeats} repeats\n", flush=True)
     rows = [network_row(name, args.size, args.repeats) for name in args.networks]
     print(markdown([HEADER, *rows]) + "\n", flush=True)
-    print(markdown([("bundled", "time"), *stage_rows(args.repeats)]) + "\n", flush=True)
-    batches = batch_rows(args.batch_sizes, args.repeats)
-    print(markdown([("network", "objects at once", "per object"), *batches]))
+    print(markdown([("bundled", "time"), *stage_rows(args.repeats)]))
     return 0
 
 

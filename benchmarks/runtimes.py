@@ -1,9 +1,8 @@
 """What runs a network fastest on the CPU, and how far each answer is from the network's.
 
 The network is exported here, to a temporary folder; 8-bit files are calibrated on the photos that
-come along. OpenVINO is measured where it is installed (pip install openvino). The IoU to the
-float network's masks, and to the truth, is the mean over the objects of a data set in the folder
-layout (--root), or to the masks of the photos that come along.
+come along. The IoU to the float network's masks, and to the truth, is the mean over the objects of
+a data set in the folder layout (--root), or to the masks of the photos that come along.
 
 Examples:
   python -m benchmarks.runtimes --root grabcut                        # the bundled network
@@ -79,26 +78,7 @@ def collect(loaded: LoadedNetwork, folder: Path, int8: bool) -> dict[str, Runtim
         path = folder / f"network{kind}.onnx"
         export(loaded, path, int8=bool(kind), check=False)
         runtimes[f"ONNX Runtime{kind}"] = read_exported(path).network
-        if run := openvino(path):
-            runtimes[f"OpenVINO{kind}"] = run
     return runtimes
-
-
-def openvino(path: Path) -> Runtime | None:
-    """Return an ONNX file as OpenVINO runs it in float32; None if that is not installed."""
-    try:
-        import openvino as ov
-    except ImportError:
-        return None
-    settings = {
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        "PERFORMANCE_HINT": "LATENCY",
-        # Threads tied to cores wait for whatever else runs there.
-        "ENABLE_CPU_PINNING": False,
-        "INFERENCE_PRECISION_HINT": "f32",
-    }
-    compiled = ov.Core().compile_model(path, "CPU", settings)
-    return lambda x: torch.from_numpy(compiled(x.numpy())[0].copy())
 
 
 def scenes_of(root: str | None, limit: int | None) -> Iterator[tuple[Scene, Instance | None]]:

@@ -59,7 +59,7 @@ def training_rows(stage: str, file: Path, photos: Path, size: int, seen: int) ->
 
 
 def evaluation_rows(stage: str, file: Path, photos: Path, size: int, seen: int) -> list[Row]:
-    """Read, encode, paste and score, all but the network; then keep scores of every object."""
+    """Read, encode, paste and score without a network; then keep every object's own score."""
     data, scores = CocoInstances(file, photos), list[ObjectScore]()
     predictor = Predictor(lambda inputs: 0 * inputs[:, :1], size=size, batch_size=1)
 
@@ -69,7 +69,6 @@ def evaluation_rows(stage: str, file: Path, photos: Path, size: int, seen: int) 
         return count
 
     row, before = watched(stage, score, seen), held()
-    # Copies that share no memory with each other.
     kept = [pickle.loads(pickle.dumps(scores[k % len(scores)])) for k in range(len(data))]
     memory, start = f"{held() - before:.0f} MiB", time.process_time()
     summarize(kept, data.category_names)

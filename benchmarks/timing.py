@@ -56,15 +56,13 @@ def interleaved(
         repeats: Counted calls of each, at least 1.
         clock: Seconds; `time.process_time` leaves out what other programs take from one core.
     """
-    for function in functions.values():
-        function()
     times: dict[str, list[float]] = {name: [] for name in functions}
-    for _ in range(repeats):
+    for _ in range(repeats + 1):
         for name, function in functions.items():
             start = clock()
             function()
             times[name].append(1000 * (clock() - start))
-    return {name: statistics.median(values) for name, values in times.items()}
+    return {name: statistics.median(values[1:]) for name, values in times.items()}
 
 
 def median_seconds(run: Callable[[], object], device: torch.device, repeats: int = 3) -> float:
@@ -97,10 +95,12 @@ def machine() -> str:
     cpu = names[0] if names else platform.processor() or platform.machine()
     gpu = [torch.cuda.get_device_name()] if torch.cuda.is_available() else []
     capability = torch.backends.cpu.get_cpu_capability()
-    parts = [f"{cpu} ({capability}), {os.cpu_count()} cores", *gpu]
-    parts.append(f"threads: PyTorch {torch.get_num_threads()}, OpenCV {cv2.getNumThreads()}")
-    parts += [f"Python {platform.python_version()}", f"PyTorch {torch.__version__}"]
-    return "; ".join([*parts, f"OpenCV {cv2.__version__}", f"NumPy {np.__version__}"])
+    return "; ".join([
+        f"{cpu} ({capability}), {os.cpu_count()} cores", *gpu,
+        f"threads: PyTorch {torch.get_num_threads()}, OpenCV {cv2.getNumThreads()}",
+        f"Python {platform.python_version()}", f"PyTorch {torch.__version__}",
+        f"OpenCV {cv2.__version__}", f"NumPy {np.__version__}",
+    ])  # fmt: skip
 
 
 def comparison(path: str, ours: float, baseline: float, unit: str = "ms") -> tuple[str, ...]:

@@ -30,6 +30,6 @@ def test_both_precisions_and_another_seed(tmp_path, capsys):
 
 
 def test_a_window_longer_than_the_run(monkeypatch):
-    monkeypatch.setattr(precision_curve, "train", lambda options: [1.0, 2.0, 3.0])
+    monkeypatch.setattr(precision_curve, "train", lambda options, tf32: [{"loss": 1.0}] * 3)
     with pytest.raises(ValueError, match="--window 4: expected at most the steps of a run, 3"):
         precision_curve.main(["--window", "4"])

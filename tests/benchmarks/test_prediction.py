@@ -15,16 +15,15 @@ def tables(text):
 def test_all_tables(monkeypatch, capsys):
     monkeypatch.setattr(prediction, "peak_memory", lambda name, size, kind: 7)
     threads = torch.get_num_threads()
-    options = "--networks resnet18 bundled --size 32 --repeats 1 --batch-sizes 1 3"
+    options = "--networks resnet18 bundled --size 32 --repeats 1"
     assert prediction.main([*options.split(), "--threads", str(threads)]) == 0
-    networks, stages, batches = tables(capsys.readouterr().out)
+    networks, stages = tables(capsys.readouterr().out)
     assert [row[0].split(",")[0] for row in networks] == ["resnet18", "bundled"]
     for row in networks:
         assert row[4:6] == ["7 MiB", "7 MiB"]
         assert float(row[6]) < 1e-3
         assert row[7] == "identical"
     assert [row[0].split(":")[0] for row in stages] == ["encode", "network", "decode", "all of it"]
-    assert [row[:2] for row in batches] == [["bundled", "1"], ["bundled", "3"]]
 
 
 def test_memory_of_a_process():
