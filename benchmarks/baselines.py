@@ -1,21 +1,16 @@
-"""The input pipeline as it is written down first: every step on whole arrays, one after another.
+"""The input pipeline as it is written down first: the method's steps on whole arrays, in order.
 
-The same steps as the method's description has them, with the same results (up to the second
-interpolation in training), and nothing done for speed.
+The results are the same, up to the second interpolation in training; nothing is done for speed.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from dataloaders.crops.augment import Affine
 from dataloaders.crops.transforms import TrainTransform
-from dextr.common.label_png import VOID_LABEL
 from dextr.geometry import RELAX, SIZE
 from dextr.heatmap import FWHM
 from dextr.points import sample_extreme_points
@@ -67,20 +62,6 @@ class StraightforwardTransform(TrainTransform):
             return None
         points = sample_extreme_points(mask, self.config.pert, rng)
         return Example(_stack(image, points), mask > 0, void > 0, instance.name)
-
-
-def index_rows(label_path: Path, class_path: Path) -> list[tuple[int, int, int]]:
-    """Return (object_id, category, area) of a VOC mask, one object after another."""
-    labels, classes = np.array(Image.open(label_path)), np.array(Image.open(class_path))
-    rows = []
-    for number in np.unique(labels):
-        if number in (0, VOID_LABEL):
-            continue
-        own = labels == number
-        known = classes[own & (classes > 0) & (classes < VOID_LABEL)]
-        category = int(np.bincount(known).argmax()) - 1 if known.size else -1
-        rows.append((int(number), category, int(own.sum())))
-    return rows
 
 
 def _relaxed_box(mask: NDArray, relax: int) -> tuple[int, int, int, int]:

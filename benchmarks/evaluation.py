@@ -14,20 +14,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
-import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from benchmarks.made_voc import make_voc
-from benchmarks.timing import machine, markdown
-from benchmarks.trainee import wait_for
-from dataloaders.pascal import PascalInstances
+from benchmarks.made_data import voc_objects
+from benchmarks.timing import CPU, SMALL, machine, markdown, median_seconds, parser
+from dataloaders.instances import Instances
 from dextr.common import cli
 from dextr.common.processes import pick_device
 from dextr.evaluation.protocol import EvaluationSettings
@@ -36,88 +33,71 @@ from dextr.predictor import Predictor
 from networks import DextrNet, NetworkConfig, for_inference
 from networks.dextr_net import init_random
 
+Network = Callable[[Tensor], Tensor]
 NAMES = ("no network", "float32", "folded", "folded, bf16")
 HEADER = ("network", "workers", "objects/s", "ms per object", "network alone", "share of it")
-MADE_IMAGES = 600
-PHOTO_HW = (375, 500)
-REPEATS = 3
 
 
-class StoredLogits(nn.Module):
-    """A network that answers at once, with an object of one size in the middle."""
-
-    logits: Tensor
-
-    def __init__(self, batch_size: int, size: int) -> None:
-        super().__init__()
-        y, x = torch.meshgrid(*2 * [torch.linspace(-1, 1, size)], indexing="ij")
-        self.register_buffer("logits", (8 * (0.5 - x**2 - y**2)).expand(batch_size, 1, -1, -1))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.logits[: len(inputs)]
+def stored_logits(batch_size: int, size: int) -> Network:
+    """Return what answers at once, with an object of one size in the middle."""
+    y, x = torch.meshgrid(*2 * [torch.linspace(-1, 1, size)], indexing="ij")
+    logits = (8 * (0.5 - x**2 - y**2)).expand(batch_size, 1, -1, -1)
+    return lambda inputs: logits[: len(inputs)]
 
 
-class Half(nn.Module):
-    """A network that computes in half precision."""
+def half(network: Network, precision: torch.dtype = torch.bfloat16) -> Network:
+    """Return a network that computes in half precision."""
 
-    def __init__(self, network: nn.Module, precision: torch.dtype = torch.bfloat16) -> None:
-        super().__init__()
-        self.network, self.precision = network, precision
+    def run(inputs: Tensor) -> Tensor:
+        with torch.autocast(inputs.device.type, precision):
+            return network(inputs)
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        with torch.autocast(inputs.device.type, self.precision):
-            return self.network(inputs)
+    return run
 
 
-def build(name: str, args: argparse.Namespace, device: torch.device) -> nn.Module:
+def build(name: str, args: argparse.Namespace, device: torch.device) -> Network:
     """Return one of the networks of `NAMES` on the device, with random weights."""
     if name == "no network":
-        return StoredLogits(args.batch_size, args.size)
+        return stored_logits(args.batch_size, args.size)
     torch.manual_seed(0)
-    config = NetworkConfig("resnet18", head_width=16, stages=2) if args.small else NetworkConfig()
-    network = init_random(DextrNet(config)).eval()
+    network = init_random(DextrNet(SMALL if args.small else NetworkConfig())).eval()
     if name != "float32":
         network = for_inference(network)
-    return (Half(network) if name.endswith("bf16") else network).to(device)
+    network = network.to(device)
+    return half(network) if name.endswith("bf16") else network
 
 
-def network_rate(network: nn.Module, args: argparse.Namespace, device: torch.device) -> float:
+def network_rate(network: Network, args: argparse.Namespace, device: torch.device) -> float:
     """Return the objects per second of the network alone, its batches being on the device."""
     generator = torch.Generator().manual_seed(0)
     shape = (args.batch_size, 4, args.size, args.size)
     batches = [255 * torch.rand(shape, generator=generator).to(device) for _ in range(2)]
-    times = []
-    with torch.inference_mode():
-        for repeat in range(REPEATS + 1):
-            start = time.perf_counter()
+
+    def run() -> None:
+        with torch.inference_mode():
             for k in range(args.steps):
                 network(batches[k % 2])
-            wait_for(device)
-            if repeat:
-                times.append(time.perf_counter() - start)
-    return args.steps * args.batch_size / statistics.median(times)
+
+    return args.steps * args.batch_size / median_seconds(run, device)
 
 
-def whole_rate(predictor: Predictor, data: PascalInstances, rows: list[int], workers: int) -> float:
+def whole_rate(predictor: Predictor, data: Instances, rows: list[int], workers: int) -> float:
     """Return the objects per second of an evaluation, the start of its workers included."""
     start = time.perf_counter()
     evaluate(predictor, data, EvaluationSettings(), rows, progress=False, workers=workers)
     return len(rows) / (time.perf_counter() - start)
 
 
-def measure(name: str, args: argparse.Namespace, data: PascalInstances) -> list[dict[str, Any]]:
+def measure(name: str, args: argparse.Namespace, data: Instances) -> list[dict[str, Any]]:
     """Return a row of results for each number of workers."""
-    device = torch.device("cpu") if name == "no network" else pick_device(args.device)
+    device = CPU if name == "no network" else pick_device(args.device)
     network = build(name, args, device)
     alone = None if name == "no network" else network_rate(network, args, device)
     predictor = Predictor(network, size=args.size, device=device, batch_size=args.batch_size)
     rows = [k % len(data) for k in range(args.objects)]
     whole_rate(predictor, data, rows[: args.batch_size], 0)
-    found = []
-    for workers in args.workers:
-        rate = whole_rate(predictor, data, rows, workers)
-        found.append({"network": name, "workers": workers, "rate": rate, "alone": alone})
-    return found
+    rates = [(workers, whole_rate(predictor, data, rows, workers)) for workers in args.workers]
+    return [{"network": name, "workers": w, "rate": rate, "alone": alone} for w, rate in rates]
 
 
 def in_words(row: dict[str, Any]) -> list[str]:
@@ -127,36 +107,21 @@ def in_words(row: dict[str, Any]) -> list[str]:
     return [row["network"], str(row["workers"]), f"{rate:.1f}", f"{1000 / rate:.2f}", *compared]
 
 
-def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    cores = os.cpu_count() or 1
-    counts = sorted({0, 1, 2, 4, cores // 2, cores} & set(range(cores + 1)))
-    add = parser.add_argument
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    options = parser(__doc__, "--split", "--size", "--device", "--small", "--json")
+    counts = sorted({0, 1, 2, os.cpu_count() or 1})
+    add = options.add_argument
     add("--root", type=Path, help="PASCAL VOC 2012 (default: made-up photos)")
-    add("--split", default="val")
     add("--only", nargs="+", choices=NAMES, default=NAMES, help="networks to measure (all)")
     add("--workers", type=cli.natural, nargs="+", default=counts, help=f"(default: {counts})")
     add("--objects", type=cli.positive, default=1000, help="objects per evaluation (1000)")
     add("--batch-size", type=cli.positive, default=16, help="objects at once (16)")
-    add("--size", type=cli.positive, default=512, help="side of the crop (512)")
     add("--steps", type=cli.positive, default=10, help="batches per run of the network alone (10)")
-    add("--device", help="cpu, cuda or cuda:N (default: a GPU if there is one)")
-    add("--small", action="store_true", help="a tiny network: only to see that all of it runs")
-    add("--json", type=Path, metavar="FILE", help="all numbers")
-    return parser.parse_args(argv)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line."""
-    args = parse(argv)
+    args = options.parse_args(argv)
     torch.backends.cudnn.benchmark = True
     print(f"{machine()}\n{args.objects} objects, crop {args.size}, batch {args.batch_size}\n")
-    with tempfile.TemporaryDirectory() as folder:
-        images = 4 if args.small else MADE_IMAGES
-        root = args.root or make_voc(Path(folder), images, PHOTO_HW)
-        data = PascalInstances(root, args.split)
+    with voc_objects(args.root, args.split, 4 if args.small else 600) as data:
         results = [row for name in args.only for row in measure(name, args, data)]
     print(markdown([HEADER, *map(in_words, results)]))
     if args.json:

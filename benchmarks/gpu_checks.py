@@ -6,39 +6,37 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch.amp.grad_scaler import GradScaler
 from torch.nn.parallel import DistributedDataParallel
 
-from benchmarks.evaluation import Half
-from benchmarks.timing import machine, markdown
-from benchmarks.trainee import OURS, PLAIN, Trainee, made_batches
+from benchmarks.evaluation import half
+from benchmarks.timing import CPU, SMALL, machine, markdown, parser
 from dataloaders.crops.loader import BatchLoader
 from dataloaders.crops.training_set import BatchPlan, TrainingSet
 from dataloaders.crops.transforms import TrainTransform, TransformConfig
 from dataloaders.shapes import ShapesInstances
 from dextr import Predictor, load_predictor
-from dextr.batch import on_device
+from dextr.batch import Batch, on_device
 from dextr.common import cli
-from dextr.common.processes import pick_device
+from dextr.common.processes import World, pick_device
 from dextr.evaluation.protocol import EvaluationSettings
 from dextr.evaluation.scoring import evaluate
 from dextr.metrics import iou
 from dextr.points import sample_extreme_points
+from dextr.training.checkpoint import TrainState
+from dextr.training.config import OptimConfig
+from dextr.training.optim import build_optimizer
+from dextr.training.step import train_step
 from networks import DextrNet, NetworkConfig
 from networks.dextr_net import init_random
 from networks.sync_norm import synchronize_batch_norm
-
-CPU = torch.device("cpu")
-SMALL = NetworkConfig("resnet18", head_width=16, stages=2)
 
 
 class Check(NamedTuple):
@@ -65,11 +63,10 @@ def mask_checks(device: torch.device) -> Iterator[Check]:
     """Compare the bundled network's masks of some objects, also in half precision."""
     on_cpu, there = load_predictor(device=CPU), load_predictor(device=device)
     network = there.network
-    assert isinstance(network, nn.Module)
     yield _mask_check("load_predictor", on_cpu, there, 0.002)
-    for half in (torch.bfloat16, torch.float16)[: 2 if device.type == "cuda" else 1]:
-        there.network = Half(network, half)
-        yield _mask_check(f"{half}", on_cpu, there, 0.05)
+    for precision in (torch.bfloat16, torch.float16)[: 2 if device.type == "cuda" else 1]:
+        there.network = half(network, precision)
+        yield _mask_check(f"{precision}", on_cpu, there, 0.05)
 
 
 def _mask_check(name: str, on_cpu: Predictor, there: Predictor, allowed: float) -> Check:
@@ -106,25 +103,37 @@ def copying_check(device: torch.device) -> Check:
 
 
 def step_check(device: torch.device) -> Check:
-    """Compare one step of the fused optimiser with one of the plain loop on the CPU."""
-    values = []
-    for setup, place in ((PLAIN, CPU), (OURS, device)):
-        trainee = Trainee(replace(setup, amp="off", compiled=False), SMALL, place, "eager")
-        trainee.activate()
-        torch.backends.cudnn.allow_tf32 = False
-        before = trainee.state.network.conv1.weight.detach().cpu().clone()
-        trainee.step(made_batches(1, 4, 64, place, setup.channels_last)[0])
-        values.append(trainee.state.network.conv1.weight.detach().cpu() - before)
+    """Compare one step of the optimiser, fused on a GPU, with the CPU's of one weight at a time."""
+    values, optim = list[torch.Tensor](), OptimConfig()
+    for place, layout in ((CPU, torch.contiguous_format), (device, torch.channels_last)):
+        torch.manual_seed(0)
+        network = init_random(DextrNet(SMALL)).to(place).to(memory_format=layout).train()
+        optimizer = build_optimizer(network, optim)
+        if not values:
+            for group in optimizer.param_groups:
+                group.update(fused=None, foreach=False)
+        state = TrainState(network, optimizer, GradScaler(place.type, enabled=False))
+        before = network.conv1.weight.detach().cpu().clone()
+        train_step(state, network, [made_batch(place)], optim, World(0, 1, place))
+        values.append(network.conv1.weight.detach().cpu() - before)
     error = ((values[1] - values[0]).norm() / values[0].norm()).item()
     return Check("a step, fused: relative difference to the plain one's", error, 0.01)
 
 
+def made_batch(device: torch.device) -> Batch:
+    """Return four objects of noise with a square in the middle, on the device."""
+    inputs = 255 * torch.rand(4, 4, 64, 64, generator=torch.Generator().manual_seed(0))
+    target = torch.zeros(4, 1, 64, 64, dtype=torch.bool)
+    target[:, :, 16:-16, 16:-16] = True
+    return Batch(inputs, target, torch.zeros_like(target), list("abcd")).to(device)
+
+
 def process_group_check(device: torch.device) -> Check:
-    """Compare a step's gradients in a group of one process with those without a group."""
+    """Compare a step's gradients in a group of one process with those without."""
     torch.manual_seed(0)
     alone = init_random(DextrNet(SMALL)).to(device).train()
     together = copy.deepcopy(alone)
-    batch = made_batches(1, 4, 64, device, False)[0]
+    batch = made_batch(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
     try:
@@ -144,31 +153,23 @@ def process_group_check(device: torch.device) -> Check:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--device", default="cuda", help="cuda, cuda:N or, to try it out, cpu")
-    parser.add_argument("--small", action="store_true", help="a tiny network at 64 instead")
-    args = parser.parse_args(argv)
-    device = pick_device(args.device)
+    args = parser(__doc__, "--device", "--small").parse_args(argv)
+    device = pick_device(args.device or "cuda")
     if device.type == "cuda":
         torch.cuda.set_device(device)
     torch.backends.cudnn.allow_tf32 = False
     config, size = (SMALL, 64) if args.small else (NetworkConfig(), 512)
     checks = [
-        logits_check(config, size, device),
-        *mask_checks(device),
-        evaluation_check(device),
-        copying_check(device),
-        step_check(device),
-        process_group_check(device),
+        logits_check(config, size, device), *mask_checks(device), evaluation_check(device),
+        copying_check(device), step_check(device), process_group_check(device),
+    ]  # fmt: skip
+    good = [check.found <= check.allowed for check in checks]
+    rows = [
+        (check.name, f"{check.found:.2g}", f"{check.allowed:g}", "ok" if fine else "FAILED")
+        for check, fine in zip(checks, good, strict=True)
     ]
-    rows = [("check", "found", "allowed", "")]
-    for check in checks:
-        verdict = "ok" if check.found <= check.allowed else "FAILED"
-        rows.append((check.name, f"{check.found:.2g}", f"{check.allowed:g}", verdict))
-    print(f"{machine()}\n\n{markdown(rows)}")
-    return int(any(not check.found <= check.allowed for check in checks))
+    print(f"{machine()}\n\n{markdown([('check', 'found', 'allowed', ''), *rows])}")
+    return int(not all(good))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """How long prediction takes on the CPU, and how much memory: ours against a plain eager network.
 
 The plain network runs as it was trained, one object at a time. The first table compares the two,
-the others take the bundled network's answer apart and batch its objects. Photo and clicks come
-with the project; the paper's network gets random values.
+the second takes the bundled network's answer apart. Photo and clicks come with the project; the
+paper's network gets random values.
 
 Examples:
   python -m benchmarks.prediction
@@ -11,20 +11,17 @@ Examples:
 
 from __future__ import annotations
 
-import argparse
-import copy
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.timing import interleaved, machine, markdown, use_threads
+from benchmarks.timing import interleaved, machine, markdown, parser, use_threads
 from dextr.common import cli
 from dextr.common.example_photos import example_scene
 from dextr.geometry import RELAX, CropWindow
@@ -33,12 +30,14 @@ from dextr.points import place_clicks
 from dextr.predictor import Predictor
 from dextr.weights import LoadedNetwork, load_network
 from dextr.weights.state_files import Description
-from networks import DextrNet, NetworkConfig, for_inference
+from networks import DextrNet, NetworkConfig
 
 Row = tuple[str, ...]
 BUNDLED = "bundled"
-# Side, channels and positions of a convolution that is nothing but arithmetic.
-LARGE_CONVOLUTION = (3, 512, 64)
+HEADER = (
+    "network", "ours", "plain", "ratio", "memory of ours", "of plain", "largest logit difference",
+    "masks",
+)  # fmt: skip
 
 
 def made_network(config: NetworkConfig) -> DextrNet:
@@ -55,27 +54,21 @@ def made_network(config: NetworkConfig) -> DextrNet:
     return network
 
 
-def make(name: str, size: int, kind: str) -> Predictor:
-    """Return a network, `bundled` or a backbone with random values, run in one of two ways.
-
-    Args:
-        name: Which.
-        size: Side of the crop of a network with random values.
-        kind: `ours` or `plain`.
-    """
+def load(name: str, size: int) -> LoadedNetwork:
+    """Return the bundled network, or a backbone with random values for a crop of a size."""
     if name == BUNDLED:
-        loaded = load_network()
-    else:
-        about = Description(NetworkConfig(name), size, RELAX, 0.5, {})
-        loaded = LoadedNetwork(made_network(about.network), about, name)
+        return load_network()
+    about = Description(NetworkConfig(name), size, RELAX, 0.5, {})
+    return LoadedNetwork(made_network(about.network), about, name, trained=False)
+
+
+def make(name: str, size: int, kind: str) -> Predictor:
+    """Return a network of `load` as it is run: `ours`, or `plain`."""
+    loaded = load(name, size)
     if kind == "ours":
         return loaded.predictor("cpu", keep=False)
-    return Predictor(
-        loaded.network,
-        size=loaded.about.size,
-        relax=loaded.about.relax,
-        threshold=loaded.about.threshold,
-    )
+    size, relax = loaded.about.size, loaded.about.relax
+    return Predictor(loaded.network, size=size, relax=relax, threshold=loaded.about.threshold)
 
 
 def network_row(name: str, size: int, repeats: int) -> Row:
@@ -83,56 +76,22 @@ def network_row(name: str, size: int, repeats: int) -> Row:
     memory = {kind: peak_memory(name, size, kind) for kind in ("ours", "plain")}
     ours, plain = make(name, size, "ours"), make(name, size, "plain")
     scene = example_scene("coffee")
-    inputs, windows = zip(*(encoded(ours, scene.image, p) for p in scene.objects), strict=True)
-    first = inputs[0][None]
-    times = interleaved(
-        {"ours": lambda: ours.logits(first), "plain": lambda: plain.logits(first)}, repeats
-    )
+    objects = [encoded(ours, scene.image, points) for points in scene.objects]
+    first = objects[0][0]
+    calls = {"ours": lambda: ours.logits(first), "plain": lambda: plain.logits(first)}
+    times = interleaved(calls, repeats)
     difference, pixels = 0.0, 0
-    for one, window in zip(inputs, windows, strict=True):
-        a, b = ours.logits(one[None]), plain.logits(one[None])
-        difference = max(difference, float(np.abs(a - b).max()))
-        masks = [decode(logits, window) > ours.threshold for logits in (a, b)]
+    for inputs, window in objects:
+        answers = [predictor.logits(inputs) for predictor in (ours, plain)]
+        difference = max(difference, float(np.abs(answers[0] - answers[1]).max()))
+        masks = [decode(logits[0], window) > ours.threshold for logits in answers]
         pixels += int(np.count_nonzero(masks[0] != masks[1]))
     return (
-        f"{name}, {ours.size} x {ours.size}",
-        f"{times['ours']:.1f} ms",
-        f"{times['plain']:.1f} ms",
-        f"{times['plain'] / times['ours']:.2f}x",
-        f"{memory['ours']} MiB",
-        f"{memory['plain']} MiB",
-        f"{difference:.1e}",
+        f"{name}, {ours.size} x {ours.size}", f"{times['ours']:.1f} ms",
+        f"{times['plain']:.1f} ms", f"{times['plain'] / times['ours']:.2f}x",
+        f"{memory['ours']} MiB", f"{memory['plain']} MiB", f"{difference:.1e}",
         "identical" if pixels == 0 else f"{pixels} pixels differ",
-    )
-
-
-def limit_rows(names: Sequence[str], size: int, repeats: int) -> list[Row]:
-    """Return the arithmetic speed of large operations, and how long the networks' would take."""
-    side, channels, places = LARGE_CONVOLUTION
-    conv = nn.Conv2d(channels, channels, side, padding=side // 2).requires_grad_(False)
-    conv = conv.to(memory_format=torch.channels_last)
-    x = torch.rand(1, channels, places, places).to(memory_format=torch.channels_last)
-    matrix = torch.rand(2048, 2048)
-    work = {
-        "3x3 convolution of 512 channels, 64 x 64": 2e-9 * conv.weight.numel() * places**2,
-        "product of two 2048 x 2048 matrices": 2e-9 * 2048**3,
-    }
-    calls: tuple[Callable[[], object], ...] = (lambda: conv(x), lambda: matrix @ matrix)
-    times = interleaved(dict(zip(work, calls, strict=True)), repeats)
-    rates = {name: 1000 * work[name] / times[name] for name in work}
-    best = max(rates.values())
-    rows: list[Row] = [(name, f"{rate:.0f} GFLOP/s") for name, rate in rates.items()]
-    for name in names:
-        plain = make(name, size, "plain")
-        assert isinstance(plain.network, DextrNet)
-        count = gflop(for_inference(plain.network), plain.size)
-        rows.append(
-            (
-                f"{name}: {count:.1f} GFLOP ({gflop(plain.network, plain.size):.1f} as trained)",
-                f"{1000 * count / best:.1f} ms at the higher rate",
-            )
-        )
-    return rows
+    )  # fmt: skip
 
 
 def stage_rows(repeats: int) -> list[Row]:
@@ -140,50 +99,22 @@ def stage_rows(repeats: int) -> list[Row]:
     predictor, scene = make(BUNDLED, 0, "ours"), example_scene("coffee")
     points = scene.objects[0]
     inputs, window = encoded(predictor, scene.image, points)
-    logits = predictor.logits(inputs[None])[0]
-    times = interleaved(
-        {
-            "encode: crop and heat map": lambda: encoded(predictor, scene.image, points),
-            "network": lambda: predictor.logits(inputs[None]),
-            "decode: paste back": lambda: decode(logits, window),
-            "all of it: predict, and the mask": lambda: predictor.predict(scene.image, points).mask,
-        },
-        repeats,
-    )
-    return [(name, f"{milliseconds:.1f} ms") for name, milliseconds in times.items()]
-
-
-def batch_rows(name: str, size: int, sizes: Sequence[int], repeats: int) -> list[Row]:
-    """Time several objects of a photo by how many go through the network at once."""
-    predictor, scene = make(name, size, "ours"), example_scene("coffee")
-    count = max(sizes)
-    objects = [scene.objects[k % len(scene.objects)] for k in range(count)]
-
-    def run(batch_size: int) -> Callable[[], object]:
-        def call() -> None:
-            predictor.batch_size = batch_size
-            predictor.predict_many(scene.image, objects)
-
-        return call
-
-    times = interleaved({str(k): run(k) for k in sizes}, repeats)
-    return [(name, k, f"{milliseconds / count:.1f} ms") for k, milliseconds in times.items()]
+    logits = predictor.logits(inputs)[0]
+    stages = {
+        "encode: crop and heat map": lambda: encoded(predictor, scene.image, points),
+        "network": lambda: predictor.logits(inputs),
+        "decode: paste back": lambda: decode(logits, window),
+        "all of it: predict, and the mask": lambda: predictor.predict(scene.image, points).mask,
+    }
+    return [(name, f"{ms:.1f} ms") for name, ms in interleaved(stages, repeats).items()]
 
 
 def encoded(
     predictor: Predictor, image: NDArray, points: NDArray
 ) -> tuple[NDArray[np.float32], CropWindow]:
-    """Return an object's input and its window."""
+    """Return an object's input as a batch of one, and its window."""
     window = CropWindow.around(points, image.shape[:2], predictor.relax, predictor.size)
-    return encode(image, window, place_clicks(points, window)), window
-
-
-def gflop(network: nn.Module, size: int) -> float:
-    """Count a forward pass's floating-point operations, in 1e9; a multiply-add is two."""
-    network = copy.deepcopy(network).to("meta")
-    with FlopCounterMode(display=False) as counter:
-        network(torch.empty(1, 4, size, size, device="meta"))
-    return counter.get_total_flops() / 1e9
+    return encode(image, window, place_clicks(points, window))[None], window
 
 
 def peak_memory(name: str, size: int, kind: str) -> int:
@@ -195,54 +126,32 @@ def peak_memory(name: str, size: int, kind: str) -> int:
 
 
 def own_peak() -> int:
-    """Return the most memory this process has held, in MiB."""
-    status = Path("/proc/self/status")
-    if status.is_file():
-        # Unlike getrusage's, this does not start from the parent's.
-        (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
-        return int(line.split()[1]) // 2**10
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak // (2**20 if sys.platform == "darwin" else 2**10)
-
-
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=5, help="counted calls of each")
-    parser.add_argument(
-        "--networks", nargs="+", default=["resnet101", BUNDLED], help="backbones, or bundled"
-    )
-    parser.add_argument("--size", type=int, default=512, help="crop of networks but the bundled")
-    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 2, 4, 8])
-    parser.add_argument(
-        "--memory-of", nargs=2, metavar=("NETWORK", "ours|plain"), help="print only its peak in MiB"
-    )
-    return parser
+    """Return the most memory this process has held, in MiB (Linux)."""
+    # Unlike getrusage's, this does not start from the parent's.
+    status = Path("/proc/self/status").read_text().splitlines()
+    (line,) = [line for line in status if line.startswith("VmHWM")]
+    return int(line.split()[1]) // 2**10
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print tables."""
-    args = build_parser().parse_args(argv)
+    options = parser(__doc__, "--size")
+    add = options.add_argument
+    add("--threads", type=int, default=2)
+    add("--repeats", type=int, default=5, help="counted calls of each")
+    add("--networks", nargs="+", default=["resnet101", BUNDLED], help="backbones, or bundled")
+    add("--memory-of", nargs=2, metavar=("NETWORK", "ours|plain"), help="print only its peak, MiB")
+    args = options.parse_args(argv)
     use_threads(args.threads)
     if args.memory_of:
-        name, kind = args.memory_of
         scene = example_scene("coffee")
-        make(name, args.size, kind).predict(scene.image, scene.objects[0])
+        make(args.memory_of[0], args.size, args.memory_of[1]).predict(scene.image, scene.objects[0])
         print(own_peak())
         return 0
     print(f"{machine()}; {args.repeats} repeats\n", flush=True)
-    header = ("network", "ours", "plain", "ratio", "memory of ours", "of plain")
     rows = [network_row(name, args.size, args.repeats) for name in args.networks]
-    print(markdown([(*header, "largest logit difference", "masks"), *rows]) + "\n", flush=True)
-    limits = limit_rows(args.networks, args.size, args.repeats)
-    print(markdown([("limit by arithmetic", ""), *limits]) + "\n", flush=True)
-    print(markdown([("bundled", "time"), *stage_rows(args.repeats)]) + "\n", flush=True)
-    batches = batch_rows(BUNDLED, 0, args.batch_sizes, args.repeats)
-    print(markdown([("network", "objects at once", "per object"), *batches]))
+    print(markdown([HEADER, *rows]) + "\n", flush=True)
+    print(markdown([("bundled", "time"), *stage_rows(args.repeats)]))
     return 0
 
 

@@ -42,6 +42,8 @@ def extract_folder(archive: Path, root: Path, folder: str) -> Path:
 
 
 def _extract_all(archive: Path, to: Path) -> None:
+    # Else a member without a name would become a file in its place.
+    to.mkdir(parents=True)
     look = {"desc": f"unpacking {archive.name}", "total": archive.stat().st_size}
     # It takes away set-uid bits and owners; Pythons of before summer 2023 lack it.
     how: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}

@@ -27,33 +27,12 @@ FORMAT = 1
 METADATA_KEY = "dextr"
 SUFFIXES = (".safetensors", ".pth", ".pt", ".npz")
 # What files of earlier versions also say of a run's configuration: folders, names, the machine.
-PRIVATE = frozenset(
-    [
-        "voc_root",
-        "voc_split",
-        "sbd_root",
-        "coco_root",
-        "coco_annotations",
-        "folder",
-        "davis_root",
-        "shapes",
-        "val_fraction",
-        "limit",
-        "init",
-        "seed",
-        "device",
-        "workers",
-        "compile",
-        "channels_last",
-        "eval_every",
-        "eval_limit",
-        "snapshot_every",
-        "save_minutes",
-        "log_every",
-        "name",
-        "output_dir",
-    ]
-)
+PRIVATE = frozenset({
+    "voc_root", "voc_split", "sbd_root", "coco_root", "coco_annotations", "folder", "davis_root",
+    "shapes", "val_fraction", "limit", "init", "seed", "device", "workers", "compile",
+    "channels_last", "eval_every", "eval_limit", "snapshot_every", "save_minutes", "log_every",
+    "name", "output_dir",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from benchmarks import evaluation
-from benchmarks.evaluation import NAMES, StoredLogits
+from benchmarks.evaluation import NAMES, stored_logits
 
 
 def test_stored_logits_hold_an_object_in_the_middle():
-    network = StoredLogits(3, 129)
+    network = stored_logits(3, 129)
     logits = network(torch.rand(2, 4, 129, 129))
     assert logits.shape == (2, 1, 129, 129)
     inside = logits[0, 0] > 0

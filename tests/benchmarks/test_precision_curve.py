@@ -7,13 +7,13 @@ from PIL import Image
 
 from benchmarks import precision_curve
 
-SMALL = ["--shapes", "8", "--size", "32", "--backbone", "resnet18", "--stages", "2"]
+SMALL = ["--shapes", "10", "--size", "32", "--backbone", "resnet18", "--stages", "2"]
 SMALL += ["--head-width", "4", "--batch-size", "2", "--workers", "0", "--device", "cpu"]
 
 
 def test_both_precisions_and_another_seed(tmp_path, capsys):
     file, picture = tmp_path / "curves.json", tmp_path / "curves.png"
-    options = ["--steps", "5", "--window", "2", "--json", str(file), "--picture", str(picture)]
+    options = ["--window", "2", "--json", str(file), "--picture", str(picture)]
     assert precision_curve.main([*SMALL, *options]) == 0
     found = json.loads(file.read_text())
     float32, bf16, other = found["losses"].values()
@@ -29,7 +29,7 @@ def test_both_precisions_and_another_seed(tmp_path, capsys):
     assert Image.open(picture).size[0] > 300
 
 
-def test_a_window_longer_than_the_run(capsys):
-    with pytest.raises(SystemExit):
-        precision_curve.main([*SMALL, "--steps", "3", "--window", "4"])
-    assert "--window 4: expected at most --steps, 3" in capsys.readouterr().err
+def test_a_window_longer_than_the_run(monkeypatch):
+    monkeypatch.setattr(precision_curve, "train", lambda options, tf32: [{"loss": 1.0}] * 3)
+    with pytest.raises(ValueError, match="--window 4: expected at most the steps of a run, 3"):
+        precision_curve.main(["--window", "4"])

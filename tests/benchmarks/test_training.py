@@ -7,11 +7,10 @@ import torch
 from torch import nn
 
 from benchmarks import training
-from benchmarks.trainee import OURS, PLAIN, Clock, Trainee, made_batches, training_flops
-from networks import NetworkConfig
+from benchmarks.training import MEASURES, training_flops
+from networks import DextrNet, NetworkConfig
 
 TINY = NetworkConfig("resnet18", head_width=4, stages=1)
-CPU = torch.device("cpu")
 
 
 def counted_by_hand(network, inputs):
@@ -31,43 +30,22 @@ def counted_by_hand(network, inputs):
 
 
 def test_operations_of_a_training_step():
-    trainee = Trainee(PLAIN, TINY, CPU, "eager")
-    expected = counted_by_hand(trainee.state.network, torch.rand(2, 4, 32, 32)) / 2
+    expected = counted_by_hand(DextrNet(TINY).train(), torch.rand(2, 4, 32, 32)) / 2
     assert training_flops(TINY, 32) == expected
 
 
-@pytest.mark.parametrize("setup", [PLAIN, OURS])
-def test_a_step_in_parts_moves_the_weights_as_a_whole_step_does(setup):
-    whole, parts = (Trainee(setup, TINY, CPU, "eager") for _ in range(2))
-    batch = made_batches(1, 2, 32, CPU, setup.channels_last)[0]
-    before = whole.state.network.conv1.weight.clone()
-    marks = []
-    whole.step(batch)
-    parts.step_in_parts(batch, lambda: marks.append(len(marks)))
-    assert marks == [0, 1, 2]
-    assert torch.equal(whole.state.network.conv1.weight, parts.state.network.conv1.weight)
-    assert not torch.equal(whole.state.network.conv1.weight, before)
-
-
-def test_the_clock_gives_the_times_between_marks():
-    clock = Clock(CPU)
-    assert clock.milliseconds() == []
-    for _ in range(4):
-        clock.mark()
-    assert len(clock.milliseconds()) == 3
-    assert min(clock.milliseconds()) >= 0
-
-
-def test_every_path_runs(tmp_path, capsys):
+def test_every_path_runs(tmp_path, capsys, monkeypatch):
+    # What torch.compile makes is its own affair, and takes a compiler.
+    monkeypatch.setattr(torch, "compile", lambda network, **options: network)
     file, kernels = tmp_path / "training.json", tmp_path / "kernels.txt"
-    arguments = ["--small", "--device", "cpu", "--steps", "1", "--batches", "2", "3"]
-    arguments += ["--workers", "1", "--json", str(file), "--profile", str(kernels)]
+    arguments = ["--small", "--device", "cpu", "--steps", "2", "--batches", "2", "3"]
+    arguments += ["--json", str(file), "--profile", str(kernels)]
     assert training.main(arguments) == 0
     shown = capsys.readouterr().out
     result = json.loads(file.read_text())
-    assert [row["batch"] for row in result["network"][:6]] == [5] * 6
-    assert {row["loop"] for row in result["whole"]} == {PLAIN.name, OURS.name}
-    for row in [*result["network"], *result["whole"]]:
+    assert [row["loop"] for row in result["network"][:5]] == [*MEASURES]
+    assert [row["batch"] for row in result["network"][:7]] == [5] * 5 + [2, 3]
+    for row in result["network"]:
         assert row["rate"] > 0
         assert f"| {row['loop']} | {row['batch']} | {row['rate']:.1f} |" in shown
     for row in result["network"]:

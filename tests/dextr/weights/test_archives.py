@@ -136,6 +136,15 @@ def test_archive_of_something_else(tmp_path):
     assert tree(tmp_path / "root") == {}
 
 
+@pytest.mark.parametrize("name", ["", ".", "./"])
+def test_a_file_without_a_name_leaves_nothing(tmp_path, name):
+    archive = make_tar(tmp_path / "x.tar", {}, extra=[member(name)])
+    (tmp_path / "root").mkdir()
+    with pytest.raises((ValueError, OSError)):
+        extract_folder(archive, tmp_path / "root", "VOC/2012")
+    assert list((tmp_path / "root").iterdir()) == []
+
+
 def test_what_is_there_is_never_overwritten(tmp_path):
     (tmp_path / "VOC" / "2012").mkdir(parents=True)
     with pytest.raises(FileExistsError, match="2012 exists: move it away"):

@@ -1,9 +1,7 @@
 """Initial values by a short text."""
 
-import os
 import re
 import urllib.error
-from pathlib import Path
 from pickle import UnpicklingError
 
 import numpy as np
@@ -170,12 +168,12 @@ def test_no_such_file(spec, message):
         initialize(small(), spec)
 
 
-@pytest.mark.skipif("DEXTR_TEST_DATA" not in os.environ, reason="needs real data")
 @pytest.mark.parametrize("stages", [3, 4])
-def test_real_imagenet_weights(stages):
-    path = Path(os.environ["DEXTR_TEST_DATA"]).parent / "init/resnet18_imagenet_conv1-layer3.npz"
-    if not path.exists():
-        pytest.skip("no initial weights beside the real data")
+def test_imagenet_of_three_stages_only(tmp_path, stages):
+    state = imagenet_state(small(stages=3))
+    del state["fc.weight"]
+    path = tmp_path / "conv1-layer3.npz"
+    np.savez(path, **{name: value.numpy() for name, value in state.items()})
     network = small(stages=stages)
     before = snapshot(network)
     report = initialize(network, f"imagenet:{path}")
