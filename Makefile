@@ -19,7 +19,7 @@ test: $(VENV)/.tools
 # Modules are named one by one: pdoc leaves out those that a package's __all__ does not list.
 docs: $(VENV)/.tools
 	$(BIN)/pdoc --docformat google --output-directory build/docs networks dextr dataloaders \
-	  $(subst /,.,$(basename $(shell find networks dextr dataloaders -name "[a-z]*.py")))
+	  $(subst /,.,$(patsubst %/__init__,%,$(basename $(shell find networks dextr dataloaders -name "*.py" ! -name __main__.py))))
 
 fuzz: $(VENV)/.tools
 	PYTHONPATH=.:tests $(BIN)/python -m fuzz --count 10000

@@ -239,18 +239,6 @@ def test_needs_no_torch(module):
         assert not used & {"torch", "torchvision", "networks"}, path
 
 
-def preloaded():
-    """Return what benchmarks.scale has its processes import first; Python skips wrong names."""
-    calls = (n for n in ast.walk(ast.parse(SOURCES["benchmarks/scale.py"])) if type(n) is ast.Call)
-    named = [n for n in calls if ast.unparse(n.func).endswith("set_forkserver_preload")]
-    return ast.literal_eval(named[0].args[0])
-
-
-@pytest.mark.parametrize("name", preloaded())
-def test_preloaded_module_is_there(name):
-    assert importlib.import_module(name)
-
-
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command_is_there(command):
     assert callable(importlib.import_module(COMMANDS[command][0]).main)
