@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -23,16 +25,22 @@ class SkipDecoder(nn.Module):
         stage_channels: Channels of every backbone stage, the finest first.
         width: Channels of the PSP head and of the refined maps.
         skips: Number of finer stages joined: stages 1 to `skips`, from coarse to fine.
+        taper: Make the map a quarter of `width` narrower with each but the first.
     """
 
-    def __init__(self, stage_channels: tuple[int, ...], width: int, skips: int) -> None:
+    def __init__(
+        self, stage_channels: tuple[int, ...], width: int, skips: int, taper: bool = False
+    ) -> None:
         super().__init__()
         self.psp = PspHead(stage_channels[-1], width)
         del self.psp.final
         joined = list(reversed(stage_channels[:skips]))
         self.reduce = nn.ModuleList(_conv_bn_relu(c, width // 2, 1) for c in joined)
-        self.fuse = nn.ModuleList(_conv_bn_relu(width + width // 2, width, 3) for _ in joined)
-        self.final = nn.Conv2d(width, 1, 1)
+        widths = [width] + [width - k * (width // 4) * taper for k in range(skips)]
+        self.fuse = nn.ModuleList(
+            _conv_bn_relu(c_in + width // 2, c_out, 3) for c_in, c_out in pairwise(widths)
+        )
+        self.final = nn.Conv2d(widths[-1], 1, 1)
 
     def forward(self, stage_outputs: list[Tensor]) -> Tensor:
         x = self.psp.features(stage_outputs[-1])

@@ -1,4 +1,4 @@
-"""The DEXTR network: a dilated ResNet and a head, logits enlarged to the input's size."""
+"""The DEXTR network: a backbone and a head, logits enlarged to the input's size."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from networks.decoder import SkipDecoder
+from networks.efficientnet import SCALINGS, efficientnet_layers
 from networks.heads import AtrousHead, PspHead, resize_bilinear
-from networks.resnet import GRIDS, LAYOUTS, ResNet
+from networks.resnet import GRIDS, LAYOUTS, resnet_layers
 
+BACKBONES = (*LAYOUTS, *SCALINGS)
 HEADS = ("psp", "atrous")
 STRIDE_ON = ("1x1", "3x3")
 
@@ -22,14 +24,16 @@ class NetworkConfig:
     """Everything that decides a network's layers. The defaults are the published network.
 
     Attributes:
-        backbone: `resnet101`, `resnet50`, `resnet34` or `resnet18`.
+        backbone: `resnet101`, `resnet50`, `resnet34`, `resnet18`, or `efficientnet_lite0` to 2.
         head: `psp` or `atrous`.
         in_channels: 4 for RGB and heat map.
         stride_on: Where a bottleneck strides: `1x1` (published weights) or `3x3` (torchvision's).
         head_width: Channels inside the PSP head.
         stages: Backbone stages built, 1 to 4.
-        output_stride: Input pixels per position of the last stage, 8 or 16.
+        output_stride: Input pixels per position of the last stage: 8 or 16; of an EfficientNet
+            with four stages 32.
         skips: Finer stages joined before the last convolution; 0 as in the paper.
+        taper: Each of these makes the map a quarter of `head_width` narrower.
         mirror: In evaluation, answer with the mean of the logits of a crop and of its mirror
             image: a little better, in twice the time. Not in the paper.
     """
@@ -42,14 +46,16 @@ class NetworkConfig:
     stages: int = 4
     output_stride: int = 8
     skips: int = 0
+    taper: bool = False
     mirror: bool = False
 
     def __post_init__(self) -> None:
-        _require("backbone", self.backbone, tuple(LAYOUTS))
+        _require("backbone", self.backbone, BACKBONES)
         _require("head", self.head, HEADS)
         _require("stride_on", self.stride_on, STRIDE_ON)
         _require("stages", self.stages, (1, 2, 3, 4))
-        _require("output_stride", self.output_stride, tuple(GRIDS))
+        strides = tuple(GRIDS) if self.backbone in LAYOUTS else (2 ** (self.stages + 1),)
+        _require("output_stride", self.output_stride, strides)
         _require("skips", self.skips, tuple(range(self.stages)))
         _require("mirror", self.mirror, (False, True))
         if self.skips and self.head != "psp":
@@ -70,7 +76,7 @@ def _require(name: str, value: object, choices: tuple[object, ...]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}; got {value!r}")
 
 
-class DextrNet(ResNet):
+class DextrNet(nn.Module):
     """Backbone (`conv1` .. `layer4`) and head (`layer5`), under the published names.
 
     The affine parameters of the backbone's batch norms get no gradient, as published; the
@@ -81,26 +87,47 @@ class DextrNet(ResNet):
         output: (N, 1, H, W), logits.
     """
 
+    conv1: nn.Conv2d
+    bn1: nn.BatchNorm2d
+    relu: nn.Module
+    maxpool: nn.Module
+    layer5: nn.Module
+
     def __init__(self, config: NetworkConfig) -> None:
-        super().__init__(
-            config.backbone,
-            config.in_channels,
-            config.stride_on,
-            config.stages,
-            config.output_stride,
-        )
+        super().__init__()
         self.config = config
         self.frozen_statistics = False
-        channels = self.stage_channels
-        self.layer5: nn.Module
+        if config.backbone in SCALINGS:
+            layers, channels = efficientnet_layers(
+                config.backbone, config.in_channels, config.stages
+            )
+        else:
+            layers, channels = resnet_layers(
+                config.backbone,
+                config.in_channels,
+                config.stride_on,
+                config.stages,
+                config.output_stride,
+            )
+        for name, layer in layers.items():
+            self.add_module(name, layer)
         if config.head == "atrous":
             self.layer5 = AtrousHead(channels[-1])
         elif config.skips:
-            self.layer5 = SkipDecoder(channels, config.head_width, config.skips)
+            self.layer5 = SkipDecoder(channels, config.head_width, config.skips, config.taper)
         else:
             self.layer5 = PspHead(channels[-1], config.head_width)
         for norm in self.backbone_norms():
             norm.requires_grad_(False)
+
+    def stage_outputs(self, x: Tensor) -> list[Tensor]:
+        """Return every stage's feature maps, the finest (stride 4) first."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        outputs = []
+        for stage in range(1, self.config.stages + 1):
+            x = self.get_submodule(f"layer{stage}")(x)
+            outputs.append(x)
+        return outputs
 
     def logits_on_grid(self, x: Tensor) -> Tensor:
         """Return the head's logits (N, 1, h, w) before they are enlarged."""
@@ -154,7 +181,7 @@ def build_network(
     """Build a network with the original's random initial values.
 
     Args:
-        backbone: `resnet101`, `resnet50`, `resnet34` or `resnet18`.
+        backbone: One of `BACKBONES`.
         head: `psp` or `atrous`.
         in_channels: Channels of the input.
         **options: Further fields of `NetworkConfig`, such as `stride_on="3x3"`.

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from networks.dextr_net import DextrNet
+from networks.efficientnet import SCALINGS, rename_published
 from networks.resnet import LAYOUTS
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+HEAT_STD = 0.05
 State = Mapping[str, Tensor]
 
 
@@ -113,7 +115,7 @@ def load_partial(net: DextrNet, state: State) -> LoadReport:
 
 
 def load_imagenet(net: DextrNet, state: State | None = None) -> LoadReport:
-    """Load torchvision's ImageNet weights, made to take 0..255 input.
+    """Load ImageNet weights, made to take 0..255 input: torchvision's, or EfficientNet-Lite's.
 
     Mean and standard deviation are folded into the first convolution and the batch norm behind
     it, which is exact wherever the 7x7 window lies inside the image (outside, torchvision pads
@@ -122,12 +124,17 @@ def load_imagenet(net: DextrNet, state: State | None = None) -> LoadReport:
 
     Args:
         net: The network, built with `stride_on="3x3"` if it has bottlenecks.
-        state: A state in torchvision's names; None asks torchvision for its published one.
+        state: A state in torchvision's names, or those of `efficientnet-lite-pytorch` (there the
+            heat map's channel starts small and random); None asks torchvision for its own.
 
     Raises:
         ValueError: The network strides elsewhere than these weights were trained for, or the
             state does not fit.
     """
+    if net.config.backbone in SCALINGS:
+        if state is None:
+            raise ValueError(f"give the ImageNet weights of {net.config.backbone}")
+        return _load_efficientnet(net, published_names(state))
     require_stride(net, "3x3", "torchvision's ImageNet weights")
     if state is None:
         import torchvision  # Late: it takes as long to import as all the rest.
@@ -137,13 +144,25 @@ def load_imagenet(net: DextrNet, state: State | None = None) -> LoadReport:
     return load_partial(net, fold_normalization(published_names(state)))
 
 
+def _load_efficientnet(net: DextrNet, state: State) -> LoadReport:
+    own = net.state_dict()
+    named = rename_published(state, own)
+    colours = named.get("conv1.weight")
+    if colours is not None and colours.shape[1] == 3:
+        # As small as the colours' own, so that the features begin as ImageNet's.
+        named["conv1.weight"] = torch.randn_like(own["conv1.weight"]) * HEAT_STD
+        named["conv1.weight"][:, :3] = colours
+    return load_partial(net, named)
+
+
 def require_stride(net: DextrNet, stride_on: str, what: str) -> None:
     """Refuse weights whose bottlenecks strode elsewhere: they fit, but mean something else.
 
     Raises:
         ValueError: The network has bottlenecks, and their stride is not on `stride_on`.
     """
-    if LAYOUTS[net.config.backbone].bottleneck and net.config.stride_on != stride_on:
+    layout = LAYOUTS.get(net.config.backbone)
+    if layout and layout.bottleneck and net.config.stride_on != stride_on:
         raise ValueError(
             f"{what} were trained with the stride on the {stride_on} convolution: build the "
             f'network with stride_on="{stride_on}"'

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from networks.dextr_net import DextrNet
-from networks.resnet import BasicBlock, Bottleneck
+from networks.resnet import LAYOUTS, BasicBlock, Bottleneck
 
 
 def pack(network: DextrNet) -> DextrNet:
@@ -21,7 +21,7 @@ def pack(network: DextrNet) -> DextrNet:
     Where PyTorch lacks the operators (they are not among those it documents), it stays as it is.
     The packed network runs on the CPU in float32, and only there.
     """
-    if can_pack():
+    if network.config.backbone in LAYOUTS and can_pack():
         _pack_children(network)
         network.add_module("conv1", _packed(network.conv1, relu=True))
         network.add_module("relu", nn.Identity())

@@ -106,8 +106,10 @@ class Bottleneck(nn.Module):
         return self.relu(x)
 
 
-class ResNet(nn.Module):
-    """Stem and four stages under torchvision's names, without the classifier.
+def resnet_layers(
+    backbone: str, in_channels: int, stride_on: str, stages: int, output_stride: int
+) -> tuple[dict[str, nn.Module], tuple[int, ...]]:
+    """Return stem and stages under torchvision's names, and the channels of every stage.
 
     Args:
         backbone: A key of `LAYOUTS`.
@@ -118,42 +120,24 @@ class ResNet(nn.Module):
         stages: Number of stages built, 1 to 4.
         output_stride: Input pixels per position of the last stage, 8 or 16.
     """
-
-    def __init__(
-        self,
-        backbone: str,
-        in_channels: int,
-        stride_on: str,
-        stages: int = 4,
-        output_stride: int = 8,
-    ) -> None:
-        super().__init__()
-        strides, dilations = GRIDS[output_stride]
-        layout = LAYOUTS[backbone]
-        block = Bottleneck if layout.bottleneck else BasicBlock
-        self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
-        self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.stage_names = tuple(f"layer{i + 1}" for i in range(stages))
-        self.stage_channels = tuple(64 * 2**i * block.expansion for i in range(stages))
-
-        c_in, dilation_before = 64, 1
-        for i, name in enumerate(self.stage_names):
-            first = BlockPlan(strides[i], dilation_before, dilations[i])
-            rest = BlockPlan(1, dilations[i], dilations[i])
-            blocks = []
-            for plan in [first] + [rest] * (layout.blocks[i] - 1):
-                blocks.append(block(c_in, 64 * 2**i, plan, stride_on))
-                c_in = self.stage_channels[i]
-            setattr(self, name, nn.Sequential(*blocks))
-            dilation_before = dilations[i]
-
-    def stage_outputs(self, x: Tensor) -> list[Tensor]:
-        """Return every stage's feature maps, the finest (stride 4) first."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        outputs = []
-        for name in self.stage_names:
-            x = getattr(self, name)(x)
-            outputs.append(x)
-        return outputs
+    strides, dilations = GRIDS[output_stride]
+    layout = LAYOUTS[backbone]
+    block = Bottleneck if layout.bottleneck else BasicBlock
+    layers: dict[str, nn.Module] = {
+        "conv1": nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False),
+        "bn1": nn.BatchNorm2d(64),
+        "relu": nn.ReLU(inplace=True),
+        "maxpool": nn.MaxPool2d(3, stride=2, padding=1),
+    }
+    c_in, dilation_before, channels = 64, 1, []
+    for i in range(stages):
+        first = BlockPlan(strides[i], dilation_before, dilations[i])
+        rest = BlockPlan(1, dilations[i], dilations[i])
+        blocks = []
+        for plan in [first] + [rest] * (layout.blocks[i] - 1):
+            blocks.append(block(c_in, 64 * 2**i, plan, stride_on))
+            c_in = 64 * 2**i * block.expansion
+        layers[f"layer{i + 1}"] = nn.Sequential(*blocks)
+        dilation_before = dilations[i]
+        channels.append(c_in)
+    return layers, tuple(channels)

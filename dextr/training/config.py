@@ -8,8 +8,7 @@ from typing import Any
 
 from dextr.training.options import option
 from networks import NetworkConfig
-from networks.dextr_net import HEADS, STRIDE_ON
-from networks.resnet import LAYOUTS
+from networks.dextr_net import BACKBONES, HEADS, STRIDE_ON
 
 SCHEDULES = ("constant", "cosine", "poly")
 
@@ -18,7 +17,7 @@ SCHEDULES = ("constant", "cosine", "poly")
 class ModelConfig:
     """The network and what it starts from; see `networks.NetworkConfig`."""
 
-    backbone: str = option("resnet101", "backbone", choices=tuple(LAYOUTS))
+    backbone: str = option("resnet101", "backbone", choices=BACKBONES)
     head: str = option("psp", "head on the backbone's features", choices=HEADS)
     head_width: int = option(512, "channels inside the PSP head")
     stages: int = option(4, "backbone stages built", choices=(1, 2, 3, 4))
