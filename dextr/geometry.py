@@ -192,14 +192,19 @@ class CropWindow:
         Raises:
             ValueError: `prob` has not the crop's size.
         """
+        part, content = self.paste_part(prob, clip)
+        image = np.zeros(self.image_hw, np.float32)
+        image[part.slices()] = content
+        return image
+
+    def paste_part(self, prob: NDArray, clip: bool = True) -> tuple[Box, NDArray[np.float32]]:
+        """Return the part of the image that `paste` fills, and what it puts there."""
         self._check_size(prob, (self.size, self.size))
         height, width = self.box.hw
         content = np.ascontiguousarray(prob, dtype=np.float32)
         content = cv2.resize(content, (width, height), interpolation=cv2.INTER_CUBIC)
-        image = np.zeros(self.image_hw, np.float32)
-        target = (self.object_box if clip else self.box).inside(self.image_hw)
-        image[target.slices()] = content[target.slices(self.box)]
-        return image
+        part = (self.object_box if clip else self.box).inside(self.image_hw)
+        return part, content[part.slices(self.box)]
 
     @staticmethod
     def _check_size(array: NDArray, hw: tuple[int, int]) -> None:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dextr.geometry import CropWindow
+from dextr.geometry import Box, CropWindow
 from dextr.heatmap import render_heatmap
 
 
@@ -44,7 +44,17 @@ def decode(logits: NDArray, window: CropWindow, clip: bool = True) -> NDArray[np
         window: The window the input was cut with.
         clip: Leave zero what lies outside the object's tight box, as published.
     """
+    part, content = decode_part(logits, window, clip)
+    prob = np.zeros(window.image_hw, np.float32)
+    prob[part.slices()] = content
+    return prob
+
+
+def decode_part(
+    logits: NDArray, window: CropWindow, clip: bool = True
+) -> tuple[Box, NDArray[np.float32]]:
+    """Return the part of the image where `decode` is not zero, and its probabilities."""
     crop = np.asarray(logits, dtype=np.float32).reshape(window.size, window.size)
     prob = 1 / (1 + np.exp(-np.clip(crop, -80, 80)))
-    pasted = window.paste(prob, clip)
-    return np.clip(pasted, 0, 1, out=pasted)
+    part, content = window.paste_part(prob, clip)
+    return part, np.clip(content, 0, 1)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dextr.batch import in_groups
 from dextr.common.images import ImageLike, as_rgb
 from dextr.geometry import RELAX, SIZE, CropWindow
-from dextr.inputs import decode, encode
+from dextr.inputs import encode
 from dextr.points import check_points, place_clicks
 from dextr.samples import THRESHOLD, Prediction, check_threshold
 
@@ -110,8 +110,8 @@ class Predictor:
     def _run(self, batch: Sequence[_Encoded], threshold: float) -> Iterator[Prediction]:
         logits = self.logits(np.stack([encoded.inputs for encoded in batch]))
         for encoded, own in zip(batch, logits, strict=True):
-            prob = decode(own, encoded.window)
-            yield Prediction(prob, threshold, encoded.clicks, encoded.window)
+            # A copy: a view would keep the whole batch in memory.
+            yield Prediction(own.copy(), threshold, encoded.clicks, encoded.window)
 
     def logits(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run the network on encoded objects (N, 4, S, S); returns (N, S, S)."""

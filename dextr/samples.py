@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dextr.geometry import CropWindow
+from dextr.inputs import decode, decode_part
 
 # Probability above which a pixel is the object's.
 THRESHOLD = 0.8
@@ -77,24 +78,32 @@ class Example:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the network says of one object.
+    """What the network says of one object; as small as its crop until the image is asked for.
 
     Attributes:
-        prob: (H, W) float32 in 0..1; zero outside the object's box.
+        logits: (S, S) float32 on the crop.
         threshold: Probability above which a pixel belongs to the object.
         points: (N, 2) float, xy: the clicks it was made from.
         window: The crop it was made on.
     """
 
-    prob: NDArray[np.float32]
+    logits: NDArray[np.float32]
     threshold: float
     points: NDArray[np.float64]
     window: CropWindow
 
     @property
+    def prob(self) -> NDArray[np.float32]:
+        """(H, W) float32 in 0..1, zero outside the object's box; made anew at every access."""
+        return decode(self.logits, self.window)
+
+    @property
     def mask(self) -> NDArray[np.bool_]:
-        """(H, W) bool: where the probability exceeds the threshold."""
-        return self.prob > self.threshold
+        """(H, W) bool: where the probability exceeds the threshold; made anew at every access."""
+        part, prob = decode_part(self.logits, self.window)
+        mask = np.zeros(self.window.image_hw, bool)
+        mask[part.slices()] = prob > self.threshold
+        return mask
 
 
 def check_threshold(threshold: float) -> float:

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dextr.geometry import CropWindow
 from dextr.samples import Instance, Prediction, check_threshold
@@ -39,11 +41,23 @@ def test_arrays_that_do_not_fit_name_object_and_field(field, array):
         Instance(**(FIELDS | {field: array}))
 
 
-@pytest.mark.parametrize(("threshold", "count"), [(0.0, 3), (0.5, 1), (0.8, 1), (1.0, 0)])
+@pytest.mark.parametrize(("threshold", "count"), [(0.0, 4), (0.5, 1), (0.8, 1), (1.0, 0)])
 def test_the_mask_exceeds_the_threshold(threshold, count):
-    window = CropWindow.around(np.ones((2, 2), bool), (2, 2))
-    prob = np.array([[0, 0.5], [0.25, 0.9]], np.float32)
-    assert Prediction(prob, threshold, np.zeros((4, 2)), window).mask.sum() == count
+    window = CropWindow.around(np.ones((2, 2), bool), (2, 2), relax=0, size=2)
+    logits = np.array([[-99, 0], [-1, 2]], np.float32)
+    assert Prediction(logits, threshold, np.zeros((4, 2)), window).mask.sum() == count
+
+
+@given(st.integers(0, 2**32))
+def test_mask_and_probabilities_are_the_pasted_crop(seed):
+    rng = np.random.default_rng(seed)
+    points = rng.integers(0, (80, 60), (4, 2))
+    window = CropWindow.around(points, (60, 80), relax=int(rng.integers(0, 9)), size=32)
+    logits = rng.normal(0, 5, (32, 32)).astype(np.float32)
+    prediction = Prediction(logits, 0.6, points, window)
+    prob = np.clip(window.paste(1 / (1 + np.exp(-logits))), 0, 1)
+    np.testing.assert_array_equal(prediction.prob, prob)
+    np.testing.assert_array_equal(prediction.mask, prob > 0.6)
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan"), True, "0.5", None])

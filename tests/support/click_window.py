@@ -4,10 +4,10 @@ import threading
 
 import numpy as np
 from matplotlib.backend_bases import KeyEvent, MouseEvent
+from support.made import GivenPrediction
 
 from dextr.geometry import CropWindow
 from dextr.points import check_points
-from dextr.samples import Prediction
 
 HW = (60, 80)
 CLICKS = [(10, 30), (70, 30), (40, 5), (40, 55)]
@@ -31,7 +31,7 @@ class StubPredictor:
         prob = np.zeros(image.shape[:2], np.float32)
         width = window.object_box.hw[1]
         prob[window.object_box.slices()] = np.linspace(0.1, 1, width)
-        return Prediction(prob, self.threshold, clicks, window)
+        return GivenPrediction(prob, self.threshold, clicks, window)
 
 
 def mouse(window, name, x, y, button=1, dblclick=False):

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataloaders.instances import Instances, ObjectIndex
-from dextr.samples import Instance
+from dextr.samples import Instance, Prediction
 
 
 def random_mask(
@@ -72,3 +72,15 @@ class ListInstances(Instances):
 
     def read_mask(self, row: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         return self.instances[row].mask, self.instances[row].void
+
+
+class GivenPrediction(Prediction):
+    """A prediction made of probabilities in the image, (H, W), instead of logits on the crop."""
+
+    @property
+    def prob(self) -> NDArray[np.float32]:
+        return self.logits
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        return self.logits > self.threshold

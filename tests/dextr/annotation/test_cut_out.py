@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from PIL import Image
+from support.made import GivenPrediction
 
 from dextr.annotation import CocoWriter, ObjectPoints, PointsFile, annotate, read_points
 from dextr.geometry import CropWindow
 from dextr.points import check_points
-from dextr.samples import Prediction
 
 HW = (30, 40)
 CORNERS = [(5, 20), (25, 4), (25, 4), (5, 20)]
@@ -31,7 +31,7 @@ class Boxes:
         window = CropWindow.around(check_points(points, hw), hw)
         prob = np.zeros(hw, np.float32)
         prob[window.object_box.slices()] = 1
-        return Prediction(prob, self.threshold, np.asarray(points), window)
+        return GivenPrediction(prob, self.threshold, np.asarray(points), window)
 
 
 def photo(value=7, hw=HW):

@@ -2,9 +2,9 @@ import threading
 
 import numpy as np
 import pytest
+from support.made import GivenPrediction
 
 from dextr.geometry import CropWindow
-from dextr.samples import Prediction
 from dextr.window.background import PredictionWorker
 
 IMAGE = np.zeros((60, 80, 3), np.uint8)
@@ -24,7 +24,7 @@ class GatedPredictor:
         if len(points) > 4:
             raise MemoryError("too many")
         window = CropWindow.around(np.array(points), image.shape[:2])
-        return Prediction(np.ones(image.shape[:2], np.float32), 0.5, np.array(points), window)
+        return GivenPrediction(np.ones(image.shape[:2], np.float32), 0.5, np.array(points), window)
 
 
 @pytest.fixture

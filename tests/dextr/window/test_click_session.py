@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.made import GivenPrediction
 
 from dextr.geometry import CropWindow
-from dextr.samples import Prediction
 from dextr.window.click_session import ClickSession
 
 HW = (60, 80)
@@ -15,7 +15,7 @@ def prediction(low=0.0, high=1.0):
     """Probabilities that rise evenly from the left column to the right one."""
     prob = np.tile(np.linspace(low, high, HW[1], dtype=np.float32), (HW[0], 1))
     points = np.array(CLICKS, dtype=np.float64)
-    return Prediction(prob, 0.8, points, CropWindow.around(points, HW))
+    return GivenPrediction(prob, 0.8, points, CropWindow.around(points, HW))
 
 
 def after_clicks(count=4, answered=True):
