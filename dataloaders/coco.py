@@ -31,10 +31,6 @@ class CocoInstances(Instances):
     Attributes:
         coco_image_ids: (M,) the file's ids by image number.
         coco_category_ids: The file's ids by category index.
-
-    Raises:
-        ValueError: The file is not of this kind, an unknown category is named, or an image with
-            objects is missing.
     """
 
     def __init__(

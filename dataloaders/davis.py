@@ -24,9 +24,6 @@ class DavisInstances(LabelMapInstances):
     Args:
         root: The folder that holds JPEGImages, Annotations and ImageSets, or its parent.
         split: `train`, `val`, `trainval`, or another list in ImageSets/480p or ImageSets/2016.
-
-    Raises:
-        ValueError: The layout is another, or a file is missing or unreadable.
     """
 
     def __init__(self, root: str | PathLike[str], split: str = "val") -> None:

@@ -18,10 +18,10 @@ class ObjectIndex:
 
     Attributes:
         image_ids: (M,) names of the images, each once.
-        image: (N,) int32, each object's position in `image_ids`; ascending.
-        object_id: (N,) int64, its number in the image (label maps) or its annotation's id.
-        category: (N,) int32, index into the data set's category names; -1 where it has none.
-        area: (N,) int64, pixels of its mask.
+        image: (N,) each object's position in `image_ids`; ascending.
+        object_id: (N,) its number in the image (label maps) or its annotation's id.
+        category: (N,) index into the data set's category names; -1 where it has none.
+        area: (N,) pixels of its mask.
     """
 
     image_ids: NDArray[np.str_]
@@ -53,7 +53,7 @@ class Instances(ABC):
     """A sequence of annotated objects.
 
     A subclass sets `name`, `category_names` and `index`, and says how an image and one object's
-    masks are read. Reading names the file in every error.
+    masks are read. Opening and reading raise a ValueError that names the file at fault.
 
     Attributes:
         name: Short name for logs, such as `pascal-val`.
@@ -128,14 +128,7 @@ class CombinedInstances(Instances):
     """The objects of several data sets, in their order.
 
     An image that several data sets of one image space hold (PASCAL and SBD) is taken from the
-    first. Categories are joined by name.
-
-    Args:
-        sources: The data sets.
-        exclude: Names of images to leave out, such as PASCAL's val split.
-
-    Raises:
-        ValueError: There are no data sets.
+    first. Images named in `exclude` are left out. Categories are joined by name.
     """
 
     def __init__(self, sources: Sequence[Instances], exclude: Iterable[str] = ()) -> None:
@@ -143,8 +136,7 @@ class CombinedInstances(Instances):
             raise ValueError("expected at least one data set to combine, got none")
         self.sources = tuple(sources)
         self.name = "+".join(source.name for source in sources)
-        names = dict.fromkeys(name for source in sources for name in source.category_names)
-        self.category_names = tuple(names)
+        self.category_names = tuple(dict.fromkeys(n for s in sources for n in s.category_names))
         spaces = {source.image_space for source in sources}
         self.image_space = spaces.pop() if len(spaces) == 1 else ""
         chosen = _choose_images(self.sources, set(exclude))
@@ -194,11 +186,7 @@ def _choose_images(sources: Sequence[Instances], exclude: set[str]) -> dict[str,
 def category_indices(
     data_set: str, names: Sequence[str], wanted: Iterable[str]
 ) -> NDArray[np.int64]:
-    """Return the positions of the categories wanted among all names, ascending.
-
-    Raises:
-        ValueError: The data set has no such category.
-    """
+    """Return the wanted categories' positions, ascending; a ValueError says what there is."""
     unknown = sorted(set(wanted) - set(names))
     if unknown:
         there = ", ".join(names) or "none"

@@ -24,12 +24,9 @@ class LabelMapInstances(Instances):
 
     Args:
         name: Short name for logs.
-        base: Folder that the files' names are relative to.
-        split: What of the data set this is, for the cache.
-        files: Each image's name with its file and its label map's.
-
-    Raises:
-        ValueError: A file is missing or a mask unreadable; the message names it.
+        base: The data set's folder.
+        split: What of it this is, for the cache.
+        files: Each image's name with its file and its label map's, relative to the folder.
     """
 
     def __init__(
@@ -54,11 +51,9 @@ class LabelMapInstances(Instances):
         """Return the labels (H, W) of image number `image`."""
 
     def image_path(self, image: int) -> Path:
-        """Return the file of image number `image`."""
         return self.base / self.image_files[image]
 
     def label_path(self, image: int) -> Path:
-        """Return the file that holds the labels of image number `image`."""
         return self.base / self.label_files[image]
 
     def annotation_paths(self, image: int) -> list[Path]:
@@ -86,11 +81,9 @@ class LabelMapInstances(Instances):
         return read_image_like(self.image_path(image), (height, width), self.label_path(image))
 
     def _scan(self) -> NDArray[np.int64]:
-        tables = [np.empty((0, 4), np.int64)]
-        images = range(len(self.label_files))
-        for image in tqdm(images, f"index {self.name}", unit="mask", disable=None):
-            tables.append(np.insert(self.find_objects(image), 0, image, axis=1))
-        return np.concatenate(tables)
+        images = tqdm(range(len(self.label_files)), f"index {self.name}", unit="mask", disable=None)
+        tables = [np.insert(self.find_objects(image), 0, image, axis=1) for image in images]
+        return np.concatenate([np.empty((0, 4), np.int64), *tables])
 
 
 def count_labels(labels: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

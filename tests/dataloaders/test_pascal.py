@@ -147,5 +147,7 @@ def test_real_val(real_data):
     for row in range(0, 900, 60):
         instance = instances[row]
         assert instance.mask.sum() == instances.index.area[row]
-        classes = np.asarray(Image.open(instances.class_path(int(instances.index.image[row]))))
+        classes = np.asarray(
+            Image.open(instances.annotation_paths(int(instances.index.image[row]))[1])
+        )
         assert (classes[instance.mask] == instance.category + 1).all()
