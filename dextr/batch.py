@@ -52,12 +52,8 @@ class Batch:
 
     def pin_memory(self) -> Batch:
         """Return the batch in page-locked memory (DataLoader calls this)."""
-        return replace(
-            self,
-            inputs=self.inputs.pin_memory(),
-            targets=self.targets.pin_memory(),
-            voids=self.voids.pin_memory(),
-        )
+        inputs, targets, voids = (t.pin_memory() for t in (self.inputs, self.targets, self.voids))
+        return replace(self, inputs=inputs, targets=targets, voids=voids)
 
 
 def on_device(

@@ -12,10 +12,7 @@ VOID_COUNTING = ("excluded", "released")
 def class_counts(labels: Tensor, void: Tensor | None = None) -> Tensor:
     """Return the numbers of positive and negative pixels that are not void, as a pair."""
     positive = labels >= 0.5
-    if void is None:
-        n_positive = positive.sum()
-        return torch.stack([n_positive, positive.numel() - n_positive])
-    valid = void < 0.5
+    valid = torch.ones_like(positive) if void is None else void < 0.5
     n_positive = (positive & valid).sum()
     return torch.stack([n_positive, valid.sum() - n_positive])
 
