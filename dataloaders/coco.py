@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -43,11 +44,8 @@ class CocoInstances(Instances):
         part = self.annotations.stem.removeprefix("instances").lstrip("_")
         self.name = f"coco-{part}" if part else "coco"
         self.image_space = str(self.images)
-        packed = cached_arrays(
-            f"coco {self.annotations}",
-            [self.annotations],
-            lambda: index_annotations(self.annotations),
-        )
+        build = partial(index_annotations, self.annotations)
+        packed = cached_arrays(f"coco {self.annotations}", [self.annotations], build)
         self.image_files, self.image_hw = packed["files"], packed["image_hw"]
         self.coco_image_ids = packed["image_ids"]
         names, rows, starts = packed["category_names"].tolist(), packed["rows"], packed["starts"]
@@ -123,15 +121,9 @@ def index_annotations(path: Path) -> Arrays:
 
 
 def _encode_object(
-    path: Path,
-    record: Any,
-    images: Mapping[int, tuple[int, tuple[int, int]]],
-    categories: Mapping[int, int],
+    path: Path, record: Any, images: Mapping[int, Any], categories: Mapping[int, int]
 ) -> tuple[int, int, int, int, bytes] | None:
-    """Return an annotation's image, id, category, area and run lengths, or None if it is left out.
-
-    Images and categories are numbers by the file's ids, images with their sizes.
-    """
+    """Return an annotation's image, id, category, area and run lengths; None if it is left out."""
     try:
         if record.get("iscrowd", 0):
             return None

@@ -59,10 +59,7 @@ def check_present(base: Path, files: Sequence[str]) -> None:
 
 
 class LastRead(Generic[T]):
-    """Keeps the last thing read, since objects of one image mostly come one after another.
-
-    It travels empty to other processes.
-    """
+    """Keeps what was read last: an image's objects mostly come in a row. It is pickled empty."""
 
     def __init__(self) -> None:
         self._kept: tuple[int, T] | None = None

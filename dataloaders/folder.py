@@ -56,7 +56,8 @@ class FolderInstances(LabelMapInstances):
             )
         self.binary = not ((objects > 0) & (void_area > 0)).any()
         if self.binary:
-            return np.where(is_void[:, None] & (np.arange(4) == 1), 1, rows)
+            rows[is_void, 1] = 1
+            return rows
         only_void = np.flatnonzero((objects == 0) & (void_area > 0))
         if only_void.size:
             warnings.warn(

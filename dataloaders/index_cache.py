@@ -23,16 +23,13 @@ Arrays = dict[str, NDArray]
 def cached_arrays(identity: str, files: Iterable[Path], build: Callable[[], Arrays]) -> Arrays:
     """Return what `build` makes, from the cache where none of the files has changed.
 
-    The data set itself is never written to. A damaged cache file is replaced; where the cache
-    cannot be written, a warning says so.
+    A damaged cache file is replaced; where the cache cannot be written, a warning says so.
 
     Args:
         identity: Kind, root and split of the data set: what the cache file is named after.
         files: The files `build` reads; their names, sizes and times of change must be the same.
+            One that is missing is a ValueError.
         build: Makes the arrays.
-
-    Raises:
-        ValueError: One of the files is missing.
     """
     name = hashlib.sha256(identity.encode()).hexdigest()[:24]
     path = cache_dir() / "index" / f"{name}.npz"

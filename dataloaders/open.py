@@ -80,11 +80,7 @@ def open_dataset(
 
 
 def with_categories(instances: Instances, categories: Sequence[str]) -> Subset:
-    """Return the objects of these categories only; the categories keep their indices.
-
-    Raises:
-        ValueError: A category the data set does not have.
-    """
+    """Return the objects of these categories only; the categories keep their indices."""
     wanted = category_indices(instances.name, instances.category_names, categories)
     return Subset(instances, np.isin(instances.index.category, wanted))
 

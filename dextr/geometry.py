@@ -69,6 +69,8 @@ class Box:
 class CropWindow:
     """The part of an image the network sees, resized to a square without keeping its aspect.
 
+    Arrays given to it must have the image's or the crop's size; a ValueError says so.
+
     Attributes:
         box: The object's box with its margin; may leave the image (zero there).
         object_box: The tight box; outside it a pasted probability is zero.
@@ -141,9 +143,6 @@ class CropWindow:
             array: (H, W) or (H, W, C), of the image's size.
             interpolation: An OpenCV flag. `INTER_NEAREST` keeps the type; with any other the
                 array becomes float32 first, and cubic overshoots its range a little.
-
-        Raises:
-            ValueError: The array has another size than the window's image.
         """
         self._check_size(array, self.image_hw)
         dtype = array.dtype if interpolation == cv2.INTER_NEAREST else np.dtype(np.float32)
@@ -174,9 +173,6 @@ class CropWindow:
             prob: Values on the crop; resized with cubic interpolation.
             clip: Leave zero what lies outside the tight box, as published; otherwise what lies
                 outside the window.
-
-        Raises:
-            ValueError: `prob` has not the crop's size.
         """
         self._check_size(prob, (self.size, self.size))
         content = np.ascontiguousarray(prob, dtype=np.float32)

@@ -49,7 +49,6 @@ def _share(part: float, whole: float) -> float:
 def boundary_f(pred: NDArray, gt: NDArray, tolerance: float = TOLERANCE) -> float:
     """Return the boundary F measure of two masks (H, W), as DAVIS has it (Perazzi et al. 2016).
 
-    A pixel is on a boundary if its right, lower or lower right neighbour is on the other side.
     Precision is the share of the prediction's boundary within reach of the truth's, recall the
     other way round, F their harmonic mean; 1 if neither mask has a boundary.
 

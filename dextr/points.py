@@ -41,7 +41,7 @@ def check_points(points: ArrayLike, image_hw: tuple[int, int]) -> NDArray[np.flo
         raise ValueError(f"points must be finite numbers, got ({x:g}, {y:g})")
     height, width = image_hw
     limit = np.array([width, height]) - 0.5
-    outside = (array < -0.5).any(axis=1) | (array > limit).any(axis=1)
+    outside = ((array < -0.5) | (array > limit)).any(axis=1)
     if outside.any():
         x, y = array[outside][0]
         raise ValueError(
@@ -103,12 +103,8 @@ def place_clicks(points: NDArray, window: CropWindow) -> NDArray[np.float64]:
     goes to its pixel's outer edge in that direction; in every other respect a click goes to its
     pixel's centre. Which click marks which side does not depend on their order.
 
-    Args:
-        points: (N, 2), xy, in the image; at least 4.
-        window: The window around these points.
-
-    Returns:
-        (N, 2), xy, whole pixels of the crop.
+    Takes at least 4 points (N, 2), xy, and the window around them; returns whole pixels of the
+    crop, likewise.
     """
     pixels = np.floor(np.asarray(points, dtype=np.float64) + 0.5)
     offset = pixels - (window.box.x0, window.box.y0)
@@ -142,8 +138,7 @@ def next_click(
 
     Args:
         mask: (H, W), the mask so far.
-        truth: (H, W) bool, the object. Its outline are its pixels with one of another kind, or
-            the image's end, among their eight neighbours.
+        truth: (H, W) bool, the object; see `outline`.
         void: (H, W) bool, undecided pixels.
         clicks: (N, 2), xy: pixels that are not clicked again.
 
@@ -167,7 +162,7 @@ def next_click(
 
 
 def outline(mask: NDArray) -> NDArray[np.bool_]:
-    """Return the pixels (H, W) of a mask that touch its outside or the image's end."""
+    """Return the pixels (H, W) of a mask with its outside or the image's end among 8 neighbours."""
     inner = cv2.erode(np.pad(mask, 1).astype(np.uint8), np.ones((3, 3), np.uint8))[1:-1, 1:-1]
     return mask & (inner == 0)
 

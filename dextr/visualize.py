@@ -14,10 +14,11 @@ from dextr.common.files import replacing
 from dextr.common.label_png import palette
 from dextr.geometry import Box
 
+Color = tuple[int, int, int]
 WHITE = (255, 255, 255)
 
 
-def object_color(number: int) -> tuple[int, int, int]:
+def object_color(number: int) -> Color:
     """Return the colour, RGB, of object 1, 2, ...: the palette's, brighter to show on a photo."""
     color = palette()[(number - 1) % 255 + 1]
     red, green, blue = np.rint(255 * np.sqrt(color / 255)).astype(int).tolist()
@@ -62,11 +63,7 @@ def overlay(
 
 
 def _draw_mask(
-    picture: NDArray[np.uint8],
-    mask: NDArray[np.bool_],
-    color: tuple[int, int, int],
-    alpha: float,
-    thickness: int,
+    picture: NDArray[np.uint8], mask: NDArray[np.bool_], color: Color, alpha: float, thickness: int
 ) -> None:
     if mask.shape != picture.shape[:2]:
         raise ValueError(
@@ -89,11 +86,10 @@ def _draw_mask(
 
 
 def _draw_points(
-    picture: NDArray[np.uint8], points: ArrayLike, color: tuple[int, int, int], thickness: int
+    picture: NDArray[np.uint8], points: ArrayLike, color: Color, thickness: int
 ) -> None:
     array = np.asarray(points, dtype=np.float64)
-    if array.size == 0:
-        return
+    array = array if array.size else np.empty((0, 2))
     if array.ndim != 2 or array.shape[1] != 2:
         raise ValueError(
             f"expected points (N, 2) for each object, got shape {array.shape}: give a list with "

@@ -41,13 +41,11 @@ class TrainingSet(Dataset[Example]):
             pasted = paste_beside(instance, other, rng)
             instance = pasted if pasted.mask.any() else instance
         for _ in range(TRIES):
-            example = self.transform(instance, rng)
-            if example is not None:
+            if example := self.transform(instance, rng):
                 return example
-        example = self.transform.apply(instance, Affine(), rng)
-        if example is None:
-            raise ValueError(f"{instance.name}: the object is too small for a training crop")
-        return example
+        if example := self.transform.apply(instance, Affine(), rng):
+            return example
+        raise ValueError(f"{instance.name}: the object is too small for a training crop")
 
     def __getitems__(self, keys: Sequence[Key]) -> Batch:
         """Return a batch of examples, also of none; DataLoader asks for each batch like this."""

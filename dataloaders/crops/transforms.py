@@ -76,10 +76,11 @@ class TrainTransform:
         target, void = cropped == 1, cropped == VOID_LABEL
         if not target.any():
             return None
-        if clicks is None:
-            points = sample_extreme_points(target, config.pert, rng)
-        else:
-            points = place_clicks(clicks, window)
+        points = (
+            sample_extreme_points(target, config.pert, rng)
+            if clicks is None
+            else (place_clicks(clicks, window))
+        )
         points = np.concatenate([points, self._extra_points(target, rng)])
         inputs = np.empty((4, config.size, config.size), np.float32)
         warp_crop(self._recolour(instance.image, rng), matrix, window, out=inputs[:3])
@@ -121,13 +122,10 @@ class TrainTransform:
 def warp_crop(
     image: NDArray[np.uint8], matrix: NDArray, window: CropWindow, out: NDArray[np.float32]
 ) -> None:
-    """Write the crop of an image that is moved by `matrix` into the window's frame.
+    """Write the window's crop of a moved image (H, W, 3) into `out` (3, S, S).
 
-    Args:
-        image: (H, W, 3).
-        matrix: (3, 3) from the image's pixel indices, xy, to the frame's.
-        window: A window of the frame; what lies outside the frame is zero.
-        out: (3, S, S), filled.
+    The matrix (3, 3) maps the image's pixel indices, xy, to the frame that the window is one of;
+    what lies outside the frame is zero.
     """
     x_scale, y_scale = window.scale
     x_shift, y_shift = window.to_crop(np.zeros((1, 2)))[0]
