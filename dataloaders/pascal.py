@@ -29,7 +29,8 @@ class PascalInstances(LabelMapInstances):
     image_space = "voc"
 
     def __init__(self, root: str | PathLike[str], split: str = "val") -> None:
-        base = find_voc(root)
+        hint = "Get it with: python -m dextr download voc2012"
+        base = find_base(root, PLACES, NEEDED, "PASCAL VOC 2012", hint)
         names = read_split(base / LISTS, split)
         files = {k: (f"JPEGImages/{k}.jpg", f"SegmentationObject/{k}.png") for k in names}
         super().__init__(f"pascal-{split}", base, split, files)
@@ -62,14 +63,3 @@ class PascalInstances(LabelMapInstances):
             expected = f"expected classes 1..{len(VOC_CATEGORIES)}"
             raise ValueError(f"{class_path}: {expected}, got {category.max() + 1}")
         return np.column_stack([found, category, areas[found]])
-
-
-def find_voc(root: str | PathLike[str]) -> Path:
-    """Return the VOC2012 folder at or under `root`; a ValueError says that there is none."""
-    hint = "Get it with: python -m dextr download voc2012"
-    return find_base(root, PLACES, NEEDED, "PASCAL VOC 2012", hint)
-
-
-def pascal_image_ids(root: str | PathLike[str], split: str = "val") -> list[str]:
-    """Return the names of a split's images, to leave them out elsewhere."""
-    return read_split(find_voc(root) / LISTS, split)

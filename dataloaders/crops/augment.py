@@ -59,7 +59,7 @@ def jitter_colour(
     brightness = 128 * rng.uniform(-strength, strength) * 0.5
     balance = contrast * (1 + rng.uniform(-strength, strength, 3) * 0.25)
     grey_weights = np.array([0.299, 0.587, 0.114])
-    mix = saturation * np.eye(3) + (1 - saturation) * grey_weights[None, :]
+    mix = saturation * np.eye(3) + (1 - saturation) * grey_weights
     shift = 128 * (1 - balance) + brightness
     return cv2.transform(image, np.column_stack([balance[:, None] * mix, shift]))
 
@@ -92,16 +92,15 @@ def paste_beside(
         return instance
     target = Box(x, y, x + width, y + height)
     seen = target.inside(instance.hw)
-    cut = seen.slices(target)
+    spot, cut = seen.slices(), seen.slices(target)
     colours = cv2.resize(other.image[source.slices()], (width, height))[cut]
     shape = other.mask[source.slices()].astype(np.uint8)
     shape = cv2.resize(shape, (width, height), interpolation=cv2.INTER_NEAREST)[cut] != 0
 
-    hidden = np.count_nonzero(shape & instance.mask[seen.slices()])
+    hidden = np.count_nonzero(shape & instance.mask[spot])
     if hidden > most_hidden * np.count_nonzero(instance.mask) or rng.random() < 0.5:
-        shape = shape & ~instance.mask[seen.slices()]
+        shape = shape & ~instance.mask[spot]
     image, mask, void = instance.image.copy(), instance.mask.copy(), instance.void.copy()
-    image[seen.slices()][shape] = colours[shape]
-    mask[seen.slices()][shape] = False
-    void[seen.slices()][shape] = False
+    image[spot][shape] = colours[shape]
+    mask[spot][shape] = void[spot][shape] = False
     return replace(instance, image=image, mask=mask, void=void)

@@ -11,7 +11,6 @@ import numpy as np
 from dataloaders.crops.transforms import option
 from dataloaders.instances import CombinedInstances, Instances, Subset
 from dataloaders.open import open_dataset
-from dataloaders.pascal import pascal_image_ids
 
 # What lies on this machine stays on it: weights do not carry these options.
 _source = partial(option, private=True)
@@ -80,7 +79,7 @@ def open_sources(config: SourceConfig, seed: int) -> tuple[Instances, Instances 
     if config.voc_root:
         sources.append(open_dataset("pascal", config.voc_root, config.voc_split))
         validation = open_dataset("pascal", config.voc_root, "val")
-        held_out = pascal_image_ids(config.voc_root, "val")
+        held_out = validation.index.image_ids.tolist()
     if config.sbd_root:
         if not config.voc_root:
             warnings.warn(
@@ -111,10 +110,10 @@ def open_sources(config: SourceConfig, seed: int) -> tuple[Instances, Instances 
 
 
 def split_by_image(source: Instances, fraction: float, seed: int) -> tuple[Subset, Subset]:
-    """Return a data set in two parts, no image in both: the rest, and a share of the images drawn.
+    """Return two parts, no image in both: the rest, and a share of the images, at least one.
 
     Raises:
-        ValueError: The share, at least one image, is all of them.
+        ValueError: The share is all of them.
     """
     images = np.unique(source.index.image)
     count = max(1, round(fraction * len(images)))

@@ -76,11 +76,10 @@ class TrainTransform:
         target, void = cropped == 1, cropped == VOID_LABEL
         if not target.any():
             return None
-        points = (
-            sample_extreme_points(target, config.pert, rng)
-            if clicks is None
-            else (place_clicks(clicks, window))
-        )
+        if clicks is None:
+            points = sample_extreme_points(target, config.pert, rng)
+        else:
+            points = place_clicks(clicks, window)
         points = np.concatenate([points, self._extra_points(target, rng)])
         inputs = np.empty((4, config.size, config.size), np.float32)
         warp_crop(self._recolour(instance.image, rng), matrix, window, out=inputs[:3])
