@@ -62,20 +62,19 @@ class CocoInstances(Instances):
         check_present(self.images, self.image_files[np.unique(self.index.image)].tolist())
 
     def read_image(self, image: int) -> NDArray[np.uint8]:
-        return self._image.get(image, self._decode_image)
+        path = self.images / self.image_files[image]
+        return self._image.get(
+            image, lambda k: read_image_like(path, self._hw(k), self.annotations)
+        )
 
     def read_mask(self, row: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         hw = self._hw(int(self.index.image[row]))
         start, stop = self._spans[row]
         return decode(self._counts[start:stop].tobytes(), hw), np.zeros(hw, bool)
 
-    def _decode_image(self, image: int) -> NDArray[np.uint8]:
-        path = self.images / str(self.image_files[image])
-        return read_image_like(path, self._hw(image), self.annotations)
-
     def _hw(self, image: int) -> tuple[int, int]:
-        height, width = self.image_hw[image]
-        return int(height), int(width)
+        height, width = self.image_hw[image].tolist()
+        return height, width
 
 
 def index_annotations(path: Path) -> Arrays:

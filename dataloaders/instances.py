@@ -84,14 +84,9 @@ class Instances(ABC):
             raise IndexError(f"object {row} of {len(self)} in {self.name}")
         row %= len(self)
         mask, void = self.read_mask(row)
-        return Instance(
-            image=self.read_image(int(self.index.image[row])),
-            mask=mask,
-            void=void,
-            image_id=self.image_id(row),
-            object_id=int(self.index.object_id[row]),
-            category=int(self.index.category[row]),
-        )
+        image = self.read_image(int(self.index.image[row]))
+        object_id, category = int(self.index.object_id[row]), int(self.index.category[row])
+        return Instance(image, mask, void, self.image_id(row), object_id, category)
 
     def __iter__(self) -> Iterator[Instance]:
         return map(self.__getitem__, range(len(self)))

@@ -53,11 +53,7 @@ class SbdInstances(LabelMapInstances):
 
 
 def read_truth(path: Path) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Read an `inst` file: labels (H, W) with `VOID`, and the class 1..20 of each object.
-
-    Raises:
-        ValueError: The file is unreadable or not of this kind; the message names it.
-    """
+    """Read an `inst` file: labels (H, W) with `VOID`, and the class 1..20 of each object."""
     from scipy.io import loadmat
 
     try:

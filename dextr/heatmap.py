@@ -14,12 +14,8 @@ def render_heatmap(
     """Return the maximum of one Gaussian per point, 1 at a point on a pixel's centre.
 
     A point at distance d gives exp(-4 ln 2 d^2 / fwhm^2). The published code calls the full
-    width at half maximum "sigma"; the standard deviation is fwhm / 2.355.
-
-    Args:
-        points_xy: (N, 2), pixel indices, may lie outside; N may be 0.
-        hw: Height and width of the map.
-        fwhm: Full width at half maximum, in pixels of the map.
+    width at half maximum "sigma"; the standard deviation is fwhm / 2.355. Points are (N, 2), in
+    pixel indices of the map, and may lie outside; N may be 0.
 
     Raises:
         ValueError: The points are not (N, 2), or `fwhm` is not positive.

@@ -1,4 +1,7 @@
-"""How well a mask agrees with the truth: overlap, outlines, and the score of one object."""
+"""How well a mask agrees with the truth: overlap, outlines, and the score of one object.
+
+Masks of different shapes are a ValueError.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,6 @@ TOLERANCE = 0.008
 
 def iou(pred: NDArray, gt: NDArray, void: NDArray | None = None) -> float:
     """Return intersection over union of two masks (H, W), void pixels left out; 1 if both empty.
-
-    Raises:
-        ValueError: The shapes differ.
 
     >>> iou(np.array([[1, 1, 0]]), np.array([[0, 1, 1]]))
     0.3333333333333333
@@ -56,9 +56,6 @@ def boundary_f(pred: NDArray, gt: NDArray, tolerance: float = TOLERANCE) -> floa
         pred: The mask to judge. Void pixels should be background in both masks.
         gt: The truth.
         tolerance: The reach as a share of the image's diagonal, rounded up to whole pixels.
-
-    Raises:
-        ValueError: The shapes differ.
 
     >>> square = np.pad(np.ones((4, 4), bool), 3)
     >>> boundary_f(square, square), boundary_f(square, np.zeros_like(square))
@@ -152,9 +149,6 @@ def score_object(
         thresholds: At least one; boundaries are compared at the first.
         row: The object's row in its data set.
         tolerance: Of `boundary_f`; None leaves it out.
-
-    Raises:
-        ValueError: The map has another size than the image.
     """
     if prob.shape != instance.hw:
         raise ValueError(

@@ -17,11 +17,7 @@ from dextr.common.processes import leave_signals_to_parent
 class BatchLoader:
     """This process's batches of any epoch; its workers live from epoch to epoch.
 
-    Args:
-        training_set: The objects.
-        plan: Which of them make up which batch.
-        workers: Worker processes; 0 prepares objects in between.
-        pin_memory: Give batches in page-locked memory, for a GPU.
+    Without workers, objects are prepared in between. Pinned memory is for a GPU.
     """
 
     def __init__(
