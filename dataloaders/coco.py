@@ -62,10 +62,8 @@ class CocoInstances(Instances):
         check_present(self.images, self.image_files[np.unique(self.index.image)].tolist())
 
     def read_image(self, image: int) -> NDArray[np.uint8]:
-        path = self.images / self.image_files[image]
-        return self._image.get(
-            image, lambda k: read_image_like(path, self._hw(k), self.annotations)
-        )
+        path, hw = self.images / self.image_files[image], self._hw(image)
+        return self._image.get(image, lambda _: read_image_like(path, hw, self.annotations))
 
     def read_mask(self, row: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         hw = self._hw(int(self.index.image[row]))
