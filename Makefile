@@ -12,7 +12,7 @@ test: $(VENV)/.tools
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # Modules are named one by one: pdoc leaves out those that a package's __all__ does not list.
 docs: $(VENV)/.tools

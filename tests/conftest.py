@@ -6,15 +6,31 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
+import torch
 from hypothesis import settings
 
 from dextr.common import cli
 
 ROOT = Path(__file__).parents[1]
+# These files start processes: with them first, `make test`'s two workers end together.
+SLOWEST = ("test_processes", "test_train", "test_eval", "test_annotate", "test_demo")
+IN_A_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+
+if IN_A_WORKER:
+    # Each worker has one core, and so have the processes that its tests start.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
 
 settings.register_profile("fixed", deadline=None, derandomize=True, database=None)
 settings.load_profile("fixed")
+
+
+def pytest_collection_modifyitems(items):
+    if IN_A_WORKER:
+        items.sort(key=lambda item: item.path.stem not in SLOWEST)
 
 
 @pytest.fixture
