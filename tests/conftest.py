@@ -3,7 +3,6 @@
 import os
 import runpy
 import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -34,36 +33,12 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture
-def run_script(tmp_path):
-    """Return a function that runs a script of the repository as its own process.
+def run_here(tmp_path, monkeypatch, capsys):
+    """Return a function that runs a script of the repository in this process.
 
     It takes the script's name and arguments, and gives the finished process with its output.
     Caches go to a folder of the test.
     """
-
-    def call(script, *arguments, cwd=tmp_path, **environment):
-        variables = {
-            **os.environ,
-            "DEXTR_CACHE": str(tmp_path / "cache"),
-            "OMP_NUM_THREADS": "1",
-            "MPLBACKEND": "agg",
-            **environment,
-        }
-        return subprocess.run(
-            [sys.executable, str(ROOT / script), *map(str, arguments)],
-            cwd=cwd,
-            env=variables,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-
-    return call
-
-
-@pytest.fixture
-def run_here(tmp_path, monkeypatch, capsys):
-    """Return a function like `run_script`'s that runs the script in this process: much faster."""
 
     def call(script, *arguments):
         monkeypatch.chdir(tmp_path)
@@ -77,3 +52,12 @@ def run_here(tmp_path, monkeypatch, capsys):
         return subprocess.CompletedProcess(arguments, code, shown.out, shown.err)
 
     return call
+
+
+@pytest.fixture
+def one_thread():
+    """Compute with one thread: more add in another order, and differ in the last bits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
