@@ -1,4 +1,4 @@
-"""What each of two processes does for tests/dextr/common/test_processes.py; run by torchrun."""
+"""What each of two processes does for tests/dextr/common/test_processes.py."""
 
 import sys
 from pathlib import Path
