@@ -25,7 +25,7 @@ from dextr.export.agreement import Agreement, agreement_table, answer, compare
 from dextr.export.pooling import pool_by_matrices
 from dextr.export.quantize import quantize
 from dextr.weights import LoadedNetwork
-from dextr.weights.exported import INPUT, OUTPUT, import_onnx, read_exported
+from dextr.weights.exported import INPUT, OUTPUT, import_package, read_exported
 from dextr.weights.state_files import METADATA_KEY, Description
 from networks.inference import for_inference
 
@@ -93,7 +93,7 @@ def write_onnx(
     Raises:
         ValueError: The onnx package is not installed.
     """
-    onnx = import_onnx()
+    onnx = import_package("onnx")
     # Where there is a choice, the exporter that traces.
     choice = "dynamo" in inspect.signature(torch.onnx.export).parameters
     tracing: dict[str, Any] = {"dynamo": False} if choice else {}
@@ -134,7 +134,7 @@ def agreement(loaded: LoadedNetwork, path: Path, batch: int | None, exact: bool)
         batch: The only batch it takes; None tries several.
         exact: Whether only differences of rounding are good.
     """
-    exported = read_exported(path).network
+    exported = read_exported(path)
     scenes = [example_scene(name) for name in CHECKED]
     if exact:
         # In 8 bits noise proves nothing: it leaves the ranges that photos have.

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dextr.weights.exported import INPUT, import_onnx, import_onnxruntime
+from dextr.weights.exported import INPUT, import_package
 
 
 class Calibration:
@@ -46,8 +46,8 @@ def quantize(path: Path, inputs: Iterable[NDArray[np.float32]], batch: int = 1) 
     Raises:
         ValueError: A package is not installed.
     """
-    onnx = import_onnx()
-    import_onnxruntime()
+    onnx = import_package("onnx")
+    import_package("onnxruntime")
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     properties = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
