@@ -11,7 +11,7 @@ from dextr.common.cli import UNTRAINED, add_network_options, positive
 from dextr.export.agreement import agreement_table
 from dextr.export.onnx_file import ParityError, export
 from dextr.weights import load_network
-from dextr.weights.exported import ONNX, refuse_torchscript
+from dextr.weights.exported import ONNX, refuse_old_export
 
 EPILOG = """The file is ONNX, opset 18; run it with ONNX Runtime, OpenVINO, TensorRT ...
 It takes `input` (N, 4, S, S), float32 in 0..255, and gives `logits` (N, 1, S, S); crop size, margin
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--int8", action="store_true", help="weights and values in 8 bits, faster and less exact")
     add("--check", action=yes_or_no, default=True, help="compare it with the network (default)")
     args = parser.parse_args(argv)
-    refuse_torchscript(args.output)
+    refuse_old_export(args.output)
     if args.output.suffix != ONNX:
         raise ValueError(f"{args.output}: expected a name that ends in {ONNX}")
 

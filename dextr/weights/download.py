@@ -10,7 +10,7 @@ from filelock import FileLock
 from dextr.common.files import cache_dir, file_digest, file_sha256, read_json, write_json
 from dextr.weights import registry
 from dextr.weights.archives import extract_folder
-from dextr.weights.exported import refuse_torchscript
+from dextr.weights.exported import refuse_old_export
 from dextr.weights.registry import DATA, Published
 from dextr.weights.state_files import read_state
 from dextr.weights.transfer import discard, fetch
@@ -26,7 +26,7 @@ def find_file(name: str) -> Path:
         return _bundled()
     if name in registry.PUBLISHED and registry.PUBLISHED[name].kind != DATA:
         return obtain(registry.PUBLISHED[name])
-    refuse_torchscript(name)
+    refuse_old_export(name)
     if not Path(name).is_file():
         names = [e.name for e in registry.PUBLISHED.values() if e.kind != DATA]
         offered = ", ".join([registry.BUNDLED, registry.UNTRAINED, *names])

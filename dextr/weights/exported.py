@@ -63,7 +63,7 @@ class ExportedNetwork:
         return torch.cat(parts)[: len(x)]
 
 
-def refuse_torchscript(path: str | PathLike[str]) -> None:
+def refuse_old_export(path: str | PathLike[str]) -> None:
     """Raise a ValueError that names ONNX if it is a file of the kind earlier versions had."""
     if Path(path).suffix == ".torchscript":
         raise ValueError(

@@ -10,7 +10,7 @@ from support.exported import VARIANTS, inputs, small_loaded
 
 from dextr.export.onnx_file import export
 from dextr.predictor import Predictor
-from dextr.weights.exported import ExportedNetwork, read_exported, refuse_torchscript
+from dextr.weights.exported import ExportedNetwork, read_exported, refuse_old_export
 from dextr.weights.initialize import initialize
 from dextr.weights.load import load_network, load_predictor
 from dextr.weights.state_files import METADATA_KEY
@@ -214,4 +214,4 @@ def test_torchscript_files_are_told_of_onnx(tmp_path, monkeypatch, there, read):
 
 
 def test_other_names_are_not_refused():
-    refuse_torchscript("torchscript.onnx")
+    refuse_old_export("torchscript.onnx")
