@@ -19,12 +19,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         "downloaded, and what each is for.",
     ).parse_args(argv)
     trial = "random values: to try the software, masks mean nothing"
+    ours = "the small network of this project, the default"
     rows = [
         ["name", "here", "size", "licence", "for"],
-        _row(registry.BUNDLED, registry.bundled_path(), "-", "see models/README.md",
-             "the small network of this project, the default"),
+        _row(registry.BUNDLED, registry.bundled_path(), "-", "see models/README.md", ours),
         [registry.UNTRAINED, "yes", "-", "-", trial],
-    ]  # fmt: skip
+    ]
     weights = [entry for entry in registry.PUBLISHED.values() if entry.kind != DATA]
     for entry in weights:
         path = registry.local_path(entry)

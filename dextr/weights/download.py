@@ -37,10 +37,8 @@ def find_file(name: str) -> Path:
 def obtain(entry: Published, root: Path | None = None, mirror: str | None = None) -> Path:
     """Return a published file, checked, and downloaded unless it is there.
 
-    Args:
-        entry: What.
-        root: Folder for the file; None is where it lies or belongs.
-        mirror: Url of a folder that holds the file in the publisher's place.
+    `root` is the folder for the file, None where it lies or belongs; `mirror` the url of a folder
+    that holds the file in the publisher's place.
 
     Raises:
         ValueError: It cannot be had, or is not what was published. A downloaded file that fails

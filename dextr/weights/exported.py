@@ -54,13 +54,9 @@ class ExportedNetwork:
                 f"the exported network takes (N, 4, {size}, {size}), got {tuple(x.shape)}: "
                 "export it again for another size"
             )
-        if self.batch is None:
-            return self.run(x)
-        parts = [
-            self.run(F.pad(part, (0, 0, 0, 0, 0, 0, 0, self.batch - len(part))))
-            for part in x.split(self.batch)
-        ]
-        return torch.cat(parts)[: len(x)]
+        batch = self.batch or len(x)
+        filled = (F.pad(part, (*(0,) * 7, batch - len(part))) for part in x.split(batch))
+        return torch.cat([self.run(part) for part in filled])[: len(x)]
 
 
 def refuse_old_export(path: str | PathLike[str]) -> None:
