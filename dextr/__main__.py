@@ -26,9 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str] | None) -> int:
     args = sys.argv[1:] if argv is None else list(argv)
     if not args or args[0] in ("-h", "--help"):
-        lines = [f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items()]
-        usage = "usage: dextr COMMAND ...   (dextr COMMAND --help explains one)"
-        print("\n".join([usage, "", "commands:", *lines]))
+        print("usage: dextr COMMAND ...   (dextr COMMAND --help explains one)\n\ncommands:")
+        print("\n".join(f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items()))
         return 0 if args else 2
     if args[0] not in COMMANDS:
         raise ValueError(f"no command {args[0]!r}: expected one of {', '.join(COMMANDS)}")
