@@ -14,11 +14,10 @@ from dextr.common.processes import World
 from dextr.evaluation.mask_sources import NO_POINTS, MaskSource, ScoredMask
 from dextr.evaluation.scoring import score
 from dextr.metrics import ObjectScore
-from dextr.points import next_click
+from dextr.points import EXTREMES, next_click
+from dextr.samples import HARD_BELOW
 
 T = TypeVar("T")
-EXTREMES = 4
-WEAK_BELOW = 0.8
 TARGETS = (0.85, 0.9)
 
 
@@ -64,13 +63,9 @@ def _click_after(scored: ScoredMask) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Curve:
-    """Mean IoU of some objects for each number of points; empty where there are no objects.
+    """Mean IoU, 0..1, of `count` objects for each number of points; empty without objects.
 
-    Attributes:
-        count: Number of objects.
-        mean_iou: For each of `Refinement.points`, in 0..1.
-        first_gain: What the first point after the extreme ones adds to the mean; None without
-            objects.
+    The first point after the extreme ones adds `first_gain` to the mean.
     """
 
     count: int
@@ -80,11 +75,9 @@ class Curve:
 
 @dataclass(frozen=True)
 class Reach:
-    """How many points it takes to reach an IoU.
+    """How many points it takes to reach an IoU, as a mean over objects.
 
-    Attributes:
-        mean_points: Mean over objects; one that never reaches it counts as the most points tried.
-        never: Number of objects that never reach it.
+    Those that `never` reach it, so many, count with the most points tried.
     """
 
     mean_points: float
@@ -97,9 +90,7 @@ class Refinement:
 
     Attributes:
         points: The numbers of points tried: 4, 5, ..
-        every: All objects.
-        weak: Objects below 0.8 IoU after the four extreme points.
-        rest: The others.
+        every: All objects; `weak` are those below 0.8 IoU after the extreme points, `rest` others.
         reach: By IoU.
         ious: IoU per object, in the scores' order, and number of points.
     """
@@ -119,8 +110,8 @@ def summarize_refinement(rounds: Sequence[Sequence[ObjectScore]]) -> Refinement:
     return Refinement(
         points=points,
         every=_curve(ious),
-        weak=_curve([values for values in ious if values[0] < WEAK_BELOW]),
-        rest=_curve([values for values in ious if values[0] >= WEAK_BELOW]),
+        weak=_curve([values for values in ious if values[0] < HARD_BELOW]),
+        rest=_curve([values for values in ious if values[0] >= HARD_BELOW]),
         reach={target: _reach(ious, points, target) for target in TARGETS},
         ious=tuple(ious),
     )

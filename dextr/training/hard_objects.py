@@ -9,8 +9,7 @@ from torch import Tensor
 
 from dextr.batch import Batch
 from dextr.common.processes import World
-
-HARD_BELOW = 0.8
+from dextr.samples import HARD_BELOW
 
 
 class HardExamples:

@@ -14,11 +14,12 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from dextr.batch import Batch, in_groups, on_device
+from dextr.common.files import write_json
 from dextr.common.processes import World
 from dextr.evaluation.cases import score_and_picture
 from dextr.evaluation.mask_sources import NetworkMasks, Objects
 from dextr.evaluation.protocol import EvaluationSettings
-from dextr.evaluation.report import as_json, table, write_text
+from dextr.evaluation.report import as_dict, table
 from dextr.evaluation.scoring import evenly_spaced_rows
 from dextr.evaluation.summary import summarize
 from dextr.metrics import ObjectScore
@@ -245,14 +246,13 @@ class Trainer:
         if self.validation is None or not self.world.main:
             return
         summary = summarize(scores, self.validation.category_names)
-        text = as_json(
-            summary,
-            scores,
-            dataset={"name": self.validation.name, "objects": len(self.validation)},
-            weights={"name": str(self.folder / "weights.safetensors")},
-            settings=asdict(self.settings),
-        )
-        write_text(self.folder / "evaluation.json", text)
+        about = {
+            "dataset": {"name": self.validation.name, "objects": len(self.validation)},
+            "weights": {"name": str(self.folder / "weights.safetensors")},
+            "settings": asdict(self.settings),
+        }
+        content = as_dict(summary, scores, about)
+        write_json(self.folder / "evaluation.json", content, indent=1)
         tqdm.write(table(summary))
 
 
