@@ -31,7 +31,7 @@ from dextr.evaluation.report import as_dict, draw_curve, refinement_table, table
 from dextr.evaluation.scoring import evenly_spaced_rows, score
 from dextr.evaluation.summary import summarize
 from dextr.samples import THRESHOLD
-from dextr.training.options import build, read_json
+from dextr.training.options import build, read_options
 from dextr.weights.load import load_network
 
 SWEEP = tuple(k / 20 for k in range(1, 20))
@@ -111,7 +111,7 @@ def open_kept_out(run: str | PathLike[str]) -> Instances:
     file = Path(run) / "config.json"
     if not file.is_file():
         raise ValueError(f"{run}: expected a run's folder with config.json")
-    values = read_json(file)
+    values = read_options(file)
     names = {spec.name for spec in fields(SourceConfig)}
     chosen = {name: value for name, value in values.items() if name in names}
     config = build({"sources": SourceConfig}, chosen, str(file))["sources"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shlex
@@ -18,7 +17,6 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from dextr.common.files import replacing
 from dextr.common.processes import World
 from dextr.training.checkpoint import checkpoints, load_checkpoint, newest_checkpoint
 
@@ -53,12 +51,8 @@ class RunFolder:
     def check(self, options: Mapping[str, Any], changeable: set[str]) -> None:
         """Refuse options that would make the rest of the run another one's.
 
-        Args:
-            options: What the run would go on with.
-            changeable: Names that may differ.
-
         Raises:
-            ValueError: Something differs; names it with both values.
+            ValueError: Something that is not `changeable` differs; names it with both values.
         """
         before = self.config or {}
         if before.get("schedule") == "constant":
@@ -90,11 +84,14 @@ def resolve_run_folder(
 ) -> RunFolder:
     """Return where a run writes and what it goes on from, the same in every process.
 
-    Args:
-        resume: None, `auto`, a run's folder or a checkpoint.
-        output_dir: The run's folder; None: `runs/NAME-NUMBER`.
-        name: NAME.
-        world: The processes; the first one decides.
+    | resume | goes on from | writes into |
+    |---|---|---|
+    | None | nothing | output_dir, which holds no run yet; else a new folder |
+    | auto | its newest checkpoint, if any | output_dir; else the newest run's, or a new one |
+    | a run's folder, a checkpoint | its newest, this one | output_dir; else that run's |
+
+    New folders are `runs/name-NUMBER`. A run goes on in its own folder only from its newest
+    checkpoint.
 
     Raises:
         ValueError: The folder holds a run already, or there is nothing to go on from.
@@ -106,22 +103,21 @@ def resolve_run_folder(
 
 
 def _resolve(resume: str | None, own: Path | None, name: str) -> tuple[Path, Path | None]:
-    """Return the folder and the checkpoint; None: the run begins."""
     if resume is None:
         return _new_folder(own, name), None
     if resume == "auto":
         folder = own or next(iter(run_folders(RUNS, name)), None)
         return (folder, _newest(folder)) if folder else (_new_folder(None, name), None)
     origin, path = _named(Path(resume))
-    if own is None or own.resolve() == origin.resolve():
-        newest = checkpoints(origin / "checkpoints")
-        if Path(resume).is_file() and newest and newest[0].resolve() != path.resolve():
-            raise ValueError(
-                f"{path} is not the newest checkpoint of its run ({newest[0].name} is): name a "
-                "new --output-dir to go on from it"
-            )
-        return origin, path
-    return _new_folder(own, name), path
+    if own is not None and own.resolve() != origin.resolve():
+        return _new_folder(own, name), path
+    newest = checkpoints(origin / "checkpoints")[:1]
+    if newest and newest[0].resolve() != path.resolve() and Path(resume).is_file():
+        raise ValueError(
+            f"{path} is not the newest checkpoint of its run ({newest[0].name} is): name a "
+            "new --output-dir to go on from it"
+        )
+    return origin, path
 
 
 def _named(source: Path) -> tuple[Path, Path]:
@@ -154,26 +150,24 @@ def _new_folder(own: Path | None, name: str) -> Path:
 
 def run_folders(base: Path, name: str) -> list[Path]:
     """Return the folders `name-NUMBER` of earlier runs, the highest number first."""
-    numbered = [
-        (int(p.name[len(name) + 1 :]), p)
-        for p in base.glob(f"{name}-*")
-        if p.name[len(name) + 1 :].isdigit()
-    ]
-    return [p for _, p in sorted(numbered, reverse=True)]
+    found = [p for p in base.glob(f"{name}-*") if p.name[len(name) + 1 :].isdigit()]
+    return sorted(found, key=_number, reverse=True)
 
 
 def new_run_folder(base: Path, name: str) -> Path:
     """Make and return the folder with the next number; two runs never get the same one."""
-    earlier = run_folders(base, name)
-    number = 1 + (int(earlier[0].name.rsplit("-", 1)[1]) if earlier else 0)
     while True:
+        number = 1 + max(map(_number, run_folders(base, name)), default=0)
         folder = base / f"{name}-{number}"
         try:
             folder.mkdir(parents=True)
         except FileExistsError:
-            number += 1
             continue
         return folder
+
+
+def _number(folder: Path) -> int:
+    return int(folder.name.rsplit("-", 1)[1])
 
 
 def environment() -> dict[str, Any]:
@@ -207,9 +201,3 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a value as indented JSON; the old file stays until the new one is whole."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2) + "\n")

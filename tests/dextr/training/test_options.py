@@ -6,11 +6,11 @@ import pytest
 from dextr.training.options import (
     add_options,
     build,
-    changeable_names,
     flatten,
+    marked,
     option,
     public,
-    read_json,
+    read_options,
 )
 
 
@@ -102,14 +102,14 @@ def test_help_tells_text_choices_and_default(capsys):
 
 
 def test_options_that_may_change():
-    assert changeable_names(GROUPS) == {"gloss"}
+    assert marked(GROUPS, "may_change_on_resume") == {"gloss"}
 
 
-@pytest.mark.parametrize(("content", "words"), [("{", "not JSON"), ("[1]", "got list")])
+@pytest.mark.parametrize(("content", "words"), [("{", "not readable as JSON"), ("[1]", "got list")])
 def test_a_file_that_is_no_object_is_refused(tmp_path, content, words):
     (tmp_path / "c.json").write_text(content)
     with pytest.raises(ValueError, match=words):
-        read_json(tmp_path / "c.json")
+        read_options(tmp_path / "c.json")
 
 
 def test_weights_say_no_private_option():
