@@ -179,11 +179,12 @@ def _options(cls: type) -> dict[str, _Option]:
     for spec in fields(cls):
         if "help" in spec.metadata:
             hint = hints[spec.name]
+            optional = NoneType in typing.get_args(hint)
+            hint = typing.get_args(hint)[0] if optional else hint
             kind, *rest = typing.get_args(hint) or (hint,)
-            count = None
-            if typing.get_origin(hint) is tuple:
-                count = 0 if rest == [Ellipsis] else 1 + len(rest)
-            found[spec.name] = _Option(spec, kind, NoneType in rest, count)
+            length = 0 if rest == [Ellipsis] else 1 + len(rest)
+            count = length if typing.get_origin(hint) is tuple else None
+            found[spec.name] = _Option(spec, kind, optional, count)
     return found
 
 

@@ -27,6 +27,7 @@ class Paint:
 class Wall:
     rooms: tuple[str, ...] = option((), "which")
     span: tuple[float, float] = option((0.0, 1.0), "from and to")
+    door: tuple[int, int] | None = option(None, "where it is, if there is one")
 
 
 GROUPS = {"paint": Paint, "wall": Wall}
@@ -47,6 +48,7 @@ def parse(*argv):
         (["--no-dry", "--primer", "x"], {"dry": False, "primer": "x"}),
         (["--rooms", "a", "b", "--rooms", "c"], {"rooms": ["a", "b", "c"]}),
         (["--span", "1", "2.5"], {"span": [1.0, 2.5]}),
+        (["--door", "1", "2"], {"door": [1, 2]}),
     ],
 )
 def test_flags_give_only_what_was_said(argv, given):
@@ -78,6 +80,7 @@ def test_flattened_options_build_the_same_again():
         ({"gloss": 1.5}, "--gloss must be below 1.5, got 1.5"),
         ({"gloss": float("nan")}, "--gloss must be at least 0, got nan"),
         ({"span": [1]}, "list of 2 float"),
+        ({"door": 1}, "list of 2 int"),
         ({"rooms": "a"}, "list of any number of str"),
     ],
 )
