@@ -57,17 +57,10 @@ def write_page(
     cases: int = CASES,
     pictures: Sequence[str] = (),
 ) -> Path:
-    """Write `index.html`, its pictures, and the same as two sheets; return the page's path.
+    """Write `index.html` with so many cases of either kind; return its path.
 
-    Args:
-        folder: Where to; the sheets are `worst.png` and `best.png`.
-        title: What was evaluated.
-        table: The numbers, as text.
-        scores: Every object's score.
-        source: Gives the masks of some objects again.
-        category_names: Names by category index.
-        cases: Number of cases of either kind.
-        pictures: Files in the folder that are shown below the table.
+    The same are two sheets, `worst.png` and `best.png`. The source gives their masks again;
+    `pictures` are files in the folder that are shown below the table of numbers.
     """
     root = Path(folder)
     ranked = sorted(scores, key=lambda s: (s.iou, s.row))

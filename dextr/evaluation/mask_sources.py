@@ -35,14 +35,11 @@ class Objects(Protocol):
 
 @dataclass(frozen=True)
 class ScoredMask:
-    """What came out for one object.
+    """What came out for the object in a row of the data set, and how good it is.
 
     Attributes:
-        row: The object's row in its data set.
-        instance: The object.
         prob: (H, W), what the thresholds cut: probabilities, or a mask made elsewhere.
         points: (N, 2), xy, in the image; none for a mask made elsewhere.
-        score: How good it is.
     """
 
     row: int
@@ -75,12 +72,9 @@ class MaskSource(Protocol):
     def masks(
         self, rows: Sequence[int], take: Callable[[ScoredMask], T], further: Mapping[int, NDArray]
     ) -> Iterator[T]:
-        """Yield what `take` makes of each object's mask, in the order of the rows.
+        """Yield what `take`, called in threads, makes of each object's mask, in the rows' order.
 
-        Args:
-            rows: Which objects.
-            take: Called in threads, so that it may be slow.
-            further: By row, (K, 2), xy, in the image: what is clicked after the extreme points.
+        What is clicked after the extreme points is `further`: by row, (K, 2), xy, in the image.
         """
 
 
@@ -88,12 +82,8 @@ class MaskSource(Protocol):
 class NetworkMasks:
     """The masks that a network makes of simulated clicks.
 
-    Attributes:
-        predictor: The network, its crop and its batch size.
-        instances: The data set.
-        settings: Points, protocol, thresholds.
-        workers: Threads that read and encode ahead of the network, and as many that paste and
-            score after it. Never changes a number.
+    So many `workers` are threads that read and encode ahead of the network, and as many that paste
+    and score after it; they never change a number.
     """
 
     predictor: Predictor
@@ -132,12 +122,8 @@ class NetworkMasks:
 class FolderMasks:
     """Masks made elsewhere, which do not heed further clicks.
 
-    Attributes:
-        folder: Where they are.
-        instances: The data set.
-        labels: (N,), the objects' values in label maps.
-        settings: Thresholds and boundary tolerance; the rest has no meaning here.
-        workers: Threads that read and score.
+    The objects have the values `labels` (N,) in label maps. Of the settings, thresholds and
+    boundary tolerance have a meaning here.
     """
 
     folder: MaskFolder

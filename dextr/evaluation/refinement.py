@@ -31,17 +31,12 @@ def refine(
     """Score objects after 4, 5, .. `clicks` points, each placed by looking at the mask so far.
 
     The network runs over all objects once per number of points, as without further clicks, so
-    that the scores agree to the last bit for any number of processes and threads.
-
-    Args:
-        source: A network's masks.
-        rows: Which objects.
-        world: The processes that share them.
-        clicks: Points per object in all. An object with no error left gets no more.
-        take: What is wanted of each mask after the four extreme points; see `score`.
+    that the scores agree to the last bit for any number of processes and threads. An object with
+    no error left gets no more clicks.
 
     Returns:
-        For each number of points, all scores in the order of the rows; and what `take` gave.
+        For each number of points, all scores in the order of the rows; and what `take` gave of
+        each mask after the four extreme points; see `score`.
     """
     scores, looked = score(source, rows, world, lambda mask: (_click_after(mask), take(mask)))
     rounds, following = [scores], [click for click, _ in looked]
@@ -123,9 +118,6 @@ def _curve(ious: Sequence[tuple[float, ...]]) -> Curve:
 
 
 def _reach(ious: Sequence[tuple[float, ...]], points: tuple[int, ...], target: float) -> Reach:
-    needed = [
-        next((n for n, iou in zip(points, values, strict=True) if iou >= target), None)
-        for values in ious
-    ]
-    never = needed.count(None)
-    return Reach(fmean(points[-1] if n is None else n for n in needed), never)
+    pairs = [list(zip(points, values, strict=True)) for values in ious]
+    needed = [next((n for n, iou in own if iou >= target), None) for own in pairs]
+    return Reach(fmean(n or points[-1] for n in needed), needed.count(None))

@@ -31,11 +31,8 @@ class TrainState:
 
     Attributes:
         scaler: Loss scaling for half precision; does nothing otherwise.
-        average: Moving average of the weights; None: not kept.
-        hard: The objects that come back more often; None: none do.
-        epoch: Complete epochs.
-        epoch_step: Steps done in the epoch that has begun.
-        step: Steps done in all.
+        average: Moving average of the weights, if kept; `hard` objects, if they come back oftener.
+        epoch: Complete epochs; `epoch_step`: steps done in the one begun; `step`: steps in all.
         best: Best score of an evaluation so far.
         losses: Losses of the last steps that are not in the log yet.
     """

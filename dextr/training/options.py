@@ -36,18 +36,9 @@ def option(
 ) -> Any:
     """Return a dataclass field that is also a command line option.
 
-    Its type is one that argparse knows, that or None, or a tuple of such.
-
-    Args:
-        default: Its value when nothing is said.
-        help: What the user reads.
-        choices: The values allowed.
-        metavar: Placeholder in the help.
-        least: The smallest number allowed; `most` is the largest.
-        most: See `least`.
-        below: Numbers must be smaller than this.
-        may_change_on_resume: It does not change what is computed.
-        private: Says something of the machine or its data, so that weights do not carry it.
+    Its type is one that argparse knows, that or None, or a tuple of such. Numbers must be from
+    `least` to `most` and smaller than `below`. What `may_change_on_resume` does not change what is
+    computed; what is `private` says something of the machine or its data: weights do not carry it.
     """
     metadata = {
         "help": help, "choices": choices, "metavar": metavar, "least": least, "most": most,
@@ -71,10 +62,7 @@ def add_options(parser: argparse.ArgumentParser, groups: Groups) -> None:
 def build(groups: Groups, values: Mapping[str, Any], origin: str = "") -> dict[str, Any]:
     """Return an instance of every dataclass, by its group's title, from flat values by field name.
 
-    Args:
-        groups: The dataclasses.
-        values: Values as flags or JSON give them.
-        origin: Where the values come from, for messages.
+    The values are as flags or JSON give them; messages name their `origin`.
 
     Raises:
         ValueError: A name is unknown, or a value has the wrong type or is out of range; names it.

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "opencv-python", "safetensors", "py
 
 @dataclass
 class RunFolder:
-    """A run's folder and the checkpoint it goes on from.
-
-    Attributes:
-        path: Where the run writes.
-        checkpoint: What it goes on from; None: it begins.
-        main: Whether this process is the one that writes.
-    """
+    """Where a run writes, if this process is the `main` one, and what it goes on from, if any."""
 
     path: Path
     checkpoint: dict[str, Any] | None = field(default=None, repr=False)
@@ -108,28 +102,22 @@ def _resolve(resume: str | None, own: Path | None, name: str) -> tuple[Path, Pat
     if resume == "auto":
         folder = own or next(iter(run_folders(RUNS, name)), None)
         return (folder, _newest(folder)) if folder else (_new_folder(None, name), None)
-    origin, path = _named(Path(resume))
+    source = Path(resume)
+    if not source.exists():
+        raise ValueError(f"--resume {source}: no such run folder or checkpoint")
+    origin = source if source.is_dir() else source.parent.parent
+    path = _newest(source) if source.is_dir() else source
+    if path is None:
+        raise ValueError(f"--resume {source}: no checkpoint there; start it anew without --resume")
     if own is not None and own.resolve() != origin.resolve():
         return _new_folder(own, name), path
     newest = checkpoints(origin / "checkpoints")[:1]
-    if newest and newest[0].resolve() != path.resolve() and Path(resume).is_file():
+    if path == source and newest and newest[0].resolve() != path.resolve():
         raise ValueError(
             f"{path} is not the newest checkpoint of its run ({newest[0].name} is): name a "
             "new --output-dir to go on from it"
         )
     return origin, path
-
-
-def _named(source: Path) -> tuple[Path, Path]:
-    """Return the run's folder and the checkpoint that `--resume` names."""
-    if source.is_file():
-        return source.parent.parent, source
-    if not source.is_dir():
-        raise ValueError(f"--resume {source}: no such run folder or checkpoint")
-    path = _newest(source)
-    if path is None:
-        raise ValueError(f"--resume {source}: no checkpoint there; start it anew without --resume")
-    return source, path
 
 
 def _newest(folder: Path) -> Path | None:
@@ -178,7 +166,7 @@ def environment() -> dict[str, Any]:
         "commit": _git("rev-parse", "HEAD"),
         "uncommitted_changes": bool(_git("status", "--porcelain")),
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {d.name: d.version for d in distributions() if d.name in PACKAGES},
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
@@ -193,11 +181,4 @@ def _git(*arguments: str) -> str | None:
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
         return None

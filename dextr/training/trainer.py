@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -38,20 +38,16 @@ from networks.sync_norm import synchronize_batch_norm
 
 
 class Loader(Protocol):
-    """Where batches come from."""
+    """Where batches come from: so many per epoch, each shared by all processes."""
 
-    def __len__(self) -> int:
-        """Batches per epoch; each is shared by all processes."""
+    def __len__(self) -> int: ...
 
     def batches(self, epoch: int, start: int, hard: Sequence[int]) -> Iterable[Batch]:
-        """This process's shares of the batches of an epoch, from number `start` on.
-
-        Objects in the rows `hard` come more often.
-        """
+        """This process's shares of an epoch's batches from `start` on; rows `hard` come oftener."""
 
 
 class Validation(Objects, Protocol):
-    """The validation objects: a data set with a name and category names."""
+    """The validation objects."""
 
     name: str
     category_names: tuple[str, ...]
@@ -59,19 +55,12 @@ class Validation(Objects, Protocol):
 
 @dataclass
 class Trainer:
-    """Runs the epochs.
+    """Runs the epochs of a new or restored state; the first of the processes writes the folder.
 
     Attributes:
-        state: What is trained, new or restored.
-        loader: The training objects.
         validation: The objects of the evaluations; None: there are none.
-        optim: Loss, optimiser and schedule.
-        run: How the run goes on.
         about: What checkpoints say of the run: `config`, `size`, `relax`, and `public`, the part of
             `config` that weights say too.
-        folder: The run's folder.
-        log: Its log.
-        world: The processes; the first one writes.
         stop: Tells when somebody wants the run to stop.
     """
 
@@ -132,7 +121,10 @@ class Trainer:
         with tqdm(
             total=self.steps, initial=state.epoch_step, desc=title, unit="step", disable=hidden
         ) as bar:
-            for group in self._groups_left():
+            hard = state.hard.rows if state.hard else ()
+            loaded = self.loader.batches(state.epoch, state.epoch_step * optim.accumulate, hard)
+            moved = on_device(loaded, self.world.device, run.channels_last)
+            for group in in_groups(moved, optim.accumulate):
                 factor = learning_rate_factor(state.step, self.steps * optim.epochs, optim)
                 lr = set_learning_rate(state.optimizer, factor)
                 group = correct(state.network, group, optim, self.world, [run.seed, state.step])
@@ -150,14 +142,6 @@ class Trainer:
                     self._stop_or_save(watch)
         if self.world.main and state.epoch_step == self.steps and loss is not None:
             tqdm.write(f"{title}: loss {loss:.4g}")
-
-    def _groups_left(self) -> Iterator[list[Batch]]:
-        """Yield the epoch's groups of batches, on the device, from the next step on."""
-        state, accumulate = self.state, self.optim.accumulate
-        hard = state.hard.rows if state.hard else ()
-        loaded = self.loader.batches(state.epoch, state.epoch_step * accumulate, hard)
-        moved = on_device(loaded, self.world.device, self.run.channels_last)
-        return in_groups(moved, accumulate)
 
     def _log_line(self, watch: LossWatch, lr: float, bar: tqdm) -> float:
         """Write the mean loss since the last line; return it."""
@@ -186,21 +170,17 @@ class Trainer:
         if self.state.hard is not None:
             self.state.hard.collect(self.world)
         if self.world.main:
-            content = {**self.state.to_dict(), **self.about, "threshold": THRESHOLD}
-            content["log_length"] = self.log.length()
+            more = {"threshold": THRESHOLD, "log_length": self.log.length()}
+            content = {**self.state.to_dict(), **self.about, **more}
             save_checkpoint(self.folder / "checkpoints", content, keep)
 
     def save_weights(self, name: str) -> None:
         """Write the network alone, as `load_predictor` reads it."""
         if self.world.main:
-            save_network(
-                self.folder / name,
-                self.state.result,
-                size=self.about["size"],
-                relax=self.about["relax"],
-                threshold=THRESHOLD,
-                origin={"steps": self.state.step, "config": self.about["public"]},
-            )
+            about = {"size": self.about["size"], "relax": self.about["relax"]}
+            origin = {"steps": self.state.step, "config": self.about["public"]}
+            path = self.folder / name
+            save_network(path, self.state.result, **about, threshold=THRESHOLD, origin=origin)
 
     def evaluate(
         self, validation: Validation, name: str, epoch: int, limit: int = 0
@@ -210,9 +190,8 @@ class Trainer:
         if self.stop.made:
             raise Stopped
         # Averages have their own copy; either way train() comes back with the next epoch.
-        predictor = Predictor(
-            self.state.result, size=self.about["size"], relax=self.about["relax"], batch_size=8
-        )
+        size, relax = self.about["size"], self.about["relax"]
+        predictor = Predictor(self.state.result, size=size, relax=relax, batch_size=8)
         source = NetworkMasks(predictor, validation, self.settings, self.run.workers)
         rows = evenly_spaced_rows(len(validation), limit)
         scores, sheet = score_and_picture(source, rows, self.world)
