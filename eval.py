@@ -112,8 +112,7 @@ def open_kept_out(run: str | PathLike[str]) -> Instances:
     if not file.is_file():
         raise ValueError(f"{run}: expected a run's folder with config.json")
     values = read_options(file)
-    names = {spec.name for spec in fields(SourceConfig)}
-    chosen = {name: value for name, value in values.items() if name in names}
+    chosen = {k.name: values[k.name] for k in fields(SourceConfig) if k.name in values}
     config = build({"sources": SourceConfig}, chosen, str(file))["sources"]
     validation = open_sources(config, int(values.get("seed", 0)))[1]
     if validation is None:
@@ -130,23 +129,17 @@ def mask_source(
         threshold = THRESHOLD if args.threshold is None else args.threshold
         settings = EvaluationSettings(thresholds=(threshold, *sweep))
         labels = labels_of(instances.index.object_id, instances.index.image)
-        folder = MaskFolder(args.predictions)
-        record = {"thresholds": settings.thresholds, "boundary": settings.boundary}
-        return (
-            FolderMasks(folder, instances, labels, settings, args.workers),
-            f"masks in {args.predictions}, threshold {threshold:g}",
-            {"weights": None, "settings": record},
-        )
+        masks = FolderMasks(MaskFolder(args.predictions), instances, labels, settings, args.workers)
+        decides = {"thresholds": settings.thresholds, "boundary": settings.boundary}
+        title = f"masks in {args.predictions}, threshold {threshold:g}"
+        return masks, title, {"weights": None, "settings": decides}
     loaded = load_network(args.weights)
     if world.main and not loaded.trained:
         print(UNTRAINED)
     predictor = loaded.predictor(
-        world.device,
-        size=args.size,
-        relax=args.relax,
-        threshold=args.threshold,
+        world.device, size=args.size, relax=args.relax, threshold=args.threshold,
         batch_size=args.batch_size,
-    )
+    )  # fmt: skip
     settings = EvaluationSettings(
         points=args.points or "crop",
         noise=args.click_noise or 0,
@@ -159,24 +152,18 @@ def mask_source(
         f"weights {loaded.name}, crop {predictor.size}, points on the {settings.points}{noise}, "
         f"protocol {settings.protocol}, threshold {predictor.threshold:g}"
     )
-    of_predictor = {key: getattr(predictor, key) for key in ("size", "relax", "batch_size")}
-    return (
-        NetworkMasks(predictor, instances, settings, args.workers),
-        title,
-        {
-            "weights": {
-                "name": loaded.name, "sha256": loaded.file_hash(), "trained": loaded.trained
-            },
-            "settings": {**asdict(settings), **of_predictor, "device": predictor.device.type},
-        },
-    )  # fmt: skip
+    record: dict[str, Any] = asdict(settings)
+    record |= {key: getattr(predictor, key) for key in ("size", "relax", "batch_size")}
+    record["device"] = predictor.device.type
+    weights = {"name": loaded.name, "sha256": loaded.file_hash(), "trained": loaded.trained}
+    source = NetworkMasks(predictor, instances, settings, args.workers)
+    return source, title, {"weights": weights, "settings": record}
 
 
 def draw_label_maps(folder: MaskFolder, instances: Instances, rows: list[int]) -> None:
     """Write the palette PNG of every image whose objects were saved."""
-    index = instances.index
+    index, saved = instances.index, np.asarray(rows)
     labels = labels_of(index.object_id, index.image)
-    saved = np.asarray(rows)
     for image in np.unique(index.image[saved]):
         own = saved[index.image[saved] == image]
         name = str(index.image_ids[image])

@@ -51,10 +51,9 @@ GROUPS = {
 def parse(argv: Sequence[str] | None) -> dict[str, Any]:
     """Return the options given on the command line, and only those."""
     parser = argparse.ArgumentParser(
-        usage="%(prog)s [options]",
-        description=__doc__,
+        usage="%(prog)s [options]", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    )  # fmt: skip
     parser.add_argument("--config", metavar="FILE", help="JSON file of options; flags win over it")
     parser.add_argument(
         "--resume",

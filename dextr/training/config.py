@@ -73,7 +73,7 @@ class OptimConfig:
     momentum: float = option(0.9, "momentum of sgd", least=0)
     weight_decay: float = option(5e-4, "weight decay", least=0)
     schedule: str = option("constant", "learning rate over time", choices=SCHEDULES)
-    warmup_steps: int = option(0, "first steps, over which the learning rate grows", least=0)
+    warmup_steps: int = option(0, "steps in which the learning rate grows linearly first", least=0)
     clip_norm: float = option(0.0, "largest norm of the gradient; 0: no limit", least=0)
     loss_reduction: str = option(
         "batch",
@@ -91,12 +91,9 @@ class OptimConfig:
     )  # fmt: skip
     amp: str = option("off", "mixed precision", choices=("off", "bf16", "fp16"))
     corrections: float = option(
-        0.0,
-        "probability that the objects of a batch get one more point, on the outline nearest to "
-        "the network's largest error of the moment",
-        least=0,
-        most=1,
-    )
+        0.0, "probability that the objects of a batch get one more point, on the outline nearest "
+        "to the network's largest error of the moment", least=0, most=1,
+    )  # fmt: skip
     hard_examples: int = option(
         1, "objects below 0.8 IoU when last trained on come back this many times as often", least=1
     )

@@ -35,9 +35,10 @@ def torchrun(script, *arguments, restarts=0):
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
-    """The folder that two processes filled."""
+    """The folder that two processes filled, one session for all tests that kill none."""
     out = tmp_path_factory.mktemp("two")
-    torchrun("tests/support/two_processes.py", str(out))
+    flags = [*FLAGS.split(), "--output-dir", str(out / "run")]
+    torchrun("tests/support/two_processes.py", str(out), *flags)
     return out
 
 
@@ -73,11 +74,9 @@ def test_two_processes_exchange(two):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(two):
     """The folder of a training run of two processes; its last batch is one object for the two."""
-    run = tmp_path_factory.mktemp("whole") / "run"
-    torchrun("train_pascal.py", *FLAGS.split(), "--output-dir", str(run))
-    return run
+    return two / "run"
 
 
 def logged_losses(run):
