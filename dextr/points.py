@@ -12,6 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from dextr.geometry import Box, CropWindow
 
 SIDES = ("left", "right", "top", "bottom")
+EXTREMES = len(SIDES)
 
 
 def check_points(points: ArrayLike, image_hw: tuple[int, int]) -> NDArray[np.float64]:

@@ -24,10 +24,11 @@ PATHS = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
-    """The folder that two processes filled."""
+    """The folder that two processes filled, one session for all tests that kill none."""
     out = tmp_path_factory.mktemp("two")
     script = ROOT / "tests" / "support" / "two_processes.py"
-    run_pair([sys.executable, script, out], out, PYTHONPATH=PATHS)
+    flags = [*FLAGS.split(), "--output-dir", out / "run"]
+    run_pair([sys.executable, script, out, *flags], out, PYTHONPATH=PATHS)
     return out
 
 
@@ -63,12 +64,9 @@ def test_two_processes_exchange(two):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(two):
     """The folder of a training run of two processes; its last batch is one object for the two."""
-    run = tmp_path_factory.mktemp("whole") / "run"
-    command = [sys.executable, ROOT / "train_pascal.py", *FLAGS.split(), "--output-dir", run]
-    run_pair(command, run.parent)
-    return run
+    return two / "run"
 
 
 def logged_losses(run):
