@@ -123,7 +123,7 @@ def test_pascal_and_other_sources_from_end_to_end(tmp_path):
     predictor = load_predictor(run / "weights.safetensors", "cpu")
     points = [(10, 30), (70, 30), (40, 5), (40, 55)]
     assert predictor.size == 64
-    origin = load_network(run / "weights.safetensors").origin
+    origin = load_network(run / "weights.safetensors").about.origin
     assert origin["config"]["backbone"] == "resnet18"
     assert str(tmp_path) not in str(origin)
     assert predictor.predict(image, points).prob.shape == (60, 80)
