@@ -15,25 +15,16 @@ from dextr.samples import Prediction
 
 @dataclass(frozen=True)
 class Reply:
-    """What came of one prediction: the prediction, or the problem in words.
-
-    Attributes:
-        revision: The number it was asked with.
-        seconds: How long it took.
-    """
+    """What came of asking with a number: after some seconds a prediction, or a problem in words."""
 
     revision: int
     seconds: float
-    prediction: Prediction | None = None
-    problem: str = ""
+    prediction: Prediction | None
+    problem: str
 
 
 class PredictionWorker:
-    """Runs one prediction at a time, in its own thread.
-
-    Args:
-        predictor: What predicts.
-    """
+    """Runs one prediction at a time, in its own thread."""
 
     def __init__(self, predictor: Predictor) -> None:
         self.predictor = predictor
@@ -67,11 +58,12 @@ class PredictionWorker:
     def _predict(
         self, image: NDArray[np.uint8], points: list[tuple[float, float]], revision: int
     ) -> Reply:
+        prediction, problem = None, ""
         start = time.perf_counter()
         try:
             prediction = self.predictor.predict(image, points)
         except ValueError as error:
-            return Reply(revision, time.perf_counter() - start, problem=str(error))
+            problem = str(error)
         except Exception as error:  # out of memory, say: the window must live on
-            return Reply(revision, time.perf_counter() - start, problem=f"failed: {error!r}")
-        return Reply(revision, time.perf_counter() - start, prediction)
+            problem = f"failed: {error!r}"
+        return Reply(revision, time.perf_counter() - start, prediction, problem)

@@ -33,11 +33,8 @@ GOODBYE_SECONDS = 0.5
 def new_figure(advice: str = ADVICE) -> Figure:
     """Return the figure of a new window; it appears with `show`.
 
-    Args:
-        advice: What to do if that is not possible.
-
     Raises:
-        ValueError: No window can be opened on this machine.
+        ValueError: No window can be opened on this machine; the message ends with the advice.
     """
     try:
         with plt.rc_context({"toolbar": "toolbar2"}):
@@ -67,9 +64,7 @@ def show(window: ClickWindow) -> None:
 def in_browser(port: int, address: str = LOOPBACK) -> Iterator[None]:
     """Make figures pages of a web server while the block runs; `show` runs it until Ctrl-C.
 
-    Args:
-        port: Where it listens.
-        address: On which address of this machine; it has no password.
+    It has no password: whoever reaches the address of this machine reaches the pages.
 
     Raises:
         ValueError: Tornado is missing, or the port is taken.
@@ -111,11 +106,11 @@ def annotate(
     of the open image so far.
 
     Args:
-        images: An image, a file, a folder, or several of either.
+        images: An image, a file, a folder, or several files and folders.
         predictor: Makes the masks; None is the network that comes with the project.
         labels: Names of the categories.
-        output: Where the work is kept, and found again the next time; see
-            `dextr.window.layout.choose_layout`. None keeps it in memory.
+        output: Where the work is kept, and found again the next time; see `choose_layout`. None
+            keeps it in memory.
 
     Raises:
         ValueError: The backend has no window, no image can be opened, or the output is another's.
@@ -124,11 +119,8 @@ def annotate(
     >>> window.masks  # doctest: +SKIP
     """
     if isinstance(images, (str, PathLike)):
-        photos = Photos.find([images])
-    elif isinstance(images, Sequence):
-        photos = Photos.find(images)
-    else:
-        photos = Photos({"image.png": images})
+        images = [images]
+    photos = Photos.find(images) if isinstance(images, Sequence) else Photos({"image.png": images})
     predictor = predictor or load_predictor()
     layout = None if output is None else choose_layout(photos, Path(output))
     project = AnnotationProject(photos, predictor.threshold, layout, labels)
