@@ -10,7 +10,6 @@ from pathlib import Path
 from tqdm import tqdm
 
 from dextr.annotation import (
-    AnnotatedImage,
     CocoWriter,
     FolderWriter,
     PointsFile,
@@ -22,7 +21,7 @@ from dextr.annotation import (
     read_points,
 )
 from dextr.annotation.objects import by_image
-from dextr.common.cli import add_network_options
+from dextr.common.cli import UNTRAINED, add_network_options
 from dextr.common.files import new_folder
 from dextr.common.processes import World, join
 from dextr.weights.load import load_network
@@ -60,25 +59,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     with join(args.device) as world:
         points = read_points(args.points, args.from_masks)
         check_folders(args.points, args.images, args.output)
-        if world.main:
-            _report(points.problems)
         writer = make_writer(args, points)
-        written, left_out = annotate_share(args, points, writer, world)
-        left_out = len(points.problems) + sum(world.gather(left_out))
-        return finish(args, writer, written, left_out, world)
+        return finish(args, writer, *annotate_share(args, points, writer, world), world)
 
 
 def annotate_share(
     args: argparse.Namespace, points: PointsFile, writer: Writer, world: World
 ) -> tuple[list[Written], int]:
-    """Cut out and write this process's share of the images.
-
-    Returns:
-        What was written, and how many objects were not.
-    """
+    """Write this process's share of the images; return what was written, and how many were not."""
+    problems = _report(points.problems) if world.main else 0
     loaded = load_network(args.weights)
     if world.main and not loaded.trained:
-        print("these weights are UNTRAINED: the masks mean nothing", file=sys.stderr)
+        print(UNTRAINED, file=sys.stderr)
     predictor = loaded.predictor(world.device, threshold=args.threshold, batch_size=args.batch_size)
     grouped = by_image(points.objects)
     own = sorted(grouped)[world.rank :: world.size]
@@ -86,30 +78,24 @@ def annotate_share(
     images = annotate(args.images, objects, predictor, args.output / PARTS, loaded.digest())
     hidden = None if world.main else True
     written: list[Written] = []
-    left_out = 0
     for image in tqdm(images, "annotate", len(own), unit="image", disable=hidden):
-        problems = _write(writer, image, written)
-        _report(problems)
-        left_out += len(problems)
-    return written, left_out
-
-
-def _write(writer: Writer, image: AnnotatedImage, written: list[Written]) -> list[Problem]:
-    """Write an image if it could be read, add what was written, and return what was not."""
-    if not image.readable:
-        return image.problems
-    try:
-        written.append(writer.image(image))
-    except ValueError as error:
-        return image.problems + [Problem(o.place, str(error)) for o in image.objects]
-    return image.problems + written[-1].problems
+        problems += _report(image.problems)
+        if not image.readable:
+            continue
+        try:
+            written.append(writer.image(image))
+            problems += _report(written[-1].problems)
+        except ValueError as error:
+            problems += _report([Problem(o.place, str(error)) for o in image.objects])
+    return written, problems
 
 
 def finish(
-    args: argparse.Namespace, writer: Writer, written: list[Written], left_out: int, world: World
+    args: argparse.Namespace, writer: Writer, written: list[Written], problems: int, world: World
 ) -> int:
     """Write what spans all images of all processes, say what was done; return the exit code."""
     everything = [image for share in world.gather(written) for image in share]
+    left_out = sum(world.gather(problems))
     count = sum(image.count for image in everything)
     if not count:
         raise ValueError(
@@ -125,11 +111,7 @@ def finish(
 
 
 def check_folders(points: Path, images: Path, output: Path) -> None:
-    """See that nothing a person has is written over.
-
-    Raises:
-        ValueError: No folder of images, or the output would mix with other files.
-    """
+    """See that nothing a person has is written over; ValueError if it would be."""
     if not images.is_dir():
         raise ValueError(f"{images}: no such folder of images")
     for given in (points, images):
@@ -144,18 +126,15 @@ def make_writer(args: argparse.Namespace, points: PointsFile) -> Writer:
         return VocWriter(args.output, args.images, points, args.split or "train")
     if args.format == "png":
         return FolderWriter(args.output, args.images, points)
-    return CocoWriter(
-        args.output / "instances.json",
-        points.categories,
-        points.image_ids,
-        args.segmentation == "polygons",
-        args.simplify or 0,
-    )
+    path, polygons = args.output / "instances.json", args.segmentation == "polygons"
+    return CocoWriter(path, points.categories, points.image_ids, polygons, args.simplify or 0)
 
 
-def _report(problems: Sequence[Problem]) -> None:
+def _report(problems: Sequence[Problem]) -> int:
+    """Say what is left out, and return how many that are."""
     for problem in problems:
         tqdm.write(f"left out: {problem}", file=sys.stderr)
+    return len(problems)
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
