@@ -55,13 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add(
-        "--image",
-        type=Path,
-        nargs="+",
-        metavar="PHOTO|DIR",
-        help="photos or folders of photos (default: scikit-image's cup of coffee)",
-    )
+    add("--image", metavar="PHOTO|DIR", type=Path, nargs="+", help="photos, folders (an example)")
     add(
         "--points",
         action="append",
@@ -69,19 +63,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="left-, right-, top- and bottom-most point of an object, in any order, and further "
         "points on its outline; once per object; needs --output",
     )
-    add("--output", type=Path, metavar="FILE.png|DIR", help="where the masks go; see below")
-    add(
-        "--labels",
-        metavar="LABEL,LABEL|FILE",
-        help="names to choose from by the keys 1-9 and l: here, or one per line in a file",
-    )
-    add("--web", type=positive, metavar="PORT", help="show the window in a browser instead")
-    add(
-        "--web-address",
-        default="127.0.0.1",
-        metavar="ADDRESS",
-        help="address to serve --web on (127.0.0.1: this machine only; there is no password)",
-    )
+    add("--output", metavar="FILE.png|DIR", type=Path, help="where the masks go; see below")
+    add("--labels", metavar="LABEL,LABEL|FILE", help="for the keys 1-9 and l; a file: one per line")
+    add("--web", metavar="PORT", type=positive, help="show the window in a browser instead")
+    address = "address to serve --web on (127.0.0.1: this machine only; there is no password)"
+    add("--web-address", metavar="ADDRESS", default="127.0.0.1", help=address)
     add_network_options(parser, "--weights", "--threshold", "--device")
     return parser
 

@@ -17,19 +17,12 @@ from dextr.common.rle import rle_to_mask
 
 @dataclass(frozen=True)
 class Written:
-    """What became of one image; small, so that processes can hand it over.
-
-    Attributes:
-        image: The image's name.
-        count: Objects written.
-        problems: Objects that the format cannot hold.
-        record: What the writer needs at the end.
-    """
+    """What became of one image; small, so that processes can hand it over."""
 
     image: str
-    count: int
-    problems: list[Problem] = field(default_factory=list)
-    record: Any = None
+    count: int  # of objects written
+    problems: list[Problem] = field(default_factory=list)  # objects that the format cannot hold
+    record: Any = None  # what the writer needs at the end
 
 
 class Writer(ABC):

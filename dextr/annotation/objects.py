@@ -94,10 +94,9 @@ class AnnotatedImage:
     """What was cut out of one image.
 
     Attributes:
-        name: The image's name: its file, relative to the folder of images.
+        name: Its file, relative to the folder of images.
         hw: Its height and width; (0, 0) if it could not be read.
-        objects: The finished objects in their order.
-        problems: The objects that could not be cut out.
+        objects, problems: The finished objects in their order, and those that have no mask.
         draft: The object that somebody is still clicking.
     """
 
@@ -118,8 +117,7 @@ class PointsFile:
     """What a file of points holds.
 
     Attributes:
-        objects: In the file's order.
-        problems: The entries that cannot be used.
+        objects, problems: The entries that can be used, in the file's order, and the others.
         categories: COCO's records of the categories; every label is one's name.
         image_ids: COCO's number of each image.
     """

@@ -9,18 +9,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from dextr.annotation import (
-    CocoWriter,
-    FolderWriter,
-    PointsFile,
-    Problem,
-    VocWriter,
-    Writer,
-    Written,
-    annotate,
-    read_points,
-)
-from dextr.annotation.objects import by_image
+from dextr.annotation.coco_writer import CocoWriter, Writer, Written
+from dextr.annotation.cut_out import annotate
+from dextr.annotation.label_map_writer import FolderWriter, VocWriter
+from dextr.annotation.objects import PointsFile, Problem, by_image
+from dextr.annotation.points_file import read_points
 from dextr.common.cli import UNTRAINED, add_network_options
 from dextr.common.files import new_folder
 from dextr.common.processes import World, join
@@ -122,12 +115,13 @@ def check_folders(points: Path, images: Path, output: Path) -> None:
 
 def make_writer(args: argparse.Namespace, points: PointsFile) -> Writer:
     """Return what writes the format that was asked for."""
+    output, polygons = args.output, args.segmentation == "polygons"
     if args.format == "voc":
-        return VocWriter(args.output, args.images, points, args.split or "train")
+        return VocWriter(output, args.images, points, args.split or "train")
     if args.format == "png":
-        return FolderWriter(args.output, args.images, points)
-    path, polygons = args.output / "instances.json", args.segmentation == "polygons"
-    return CocoWriter(path, points.categories, points.image_ids, polygons, args.simplify or 0)
+        return FolderWriter(output, args.images, points)
+    ids = points.categories, points.image_ids
+    return CocoWriter(output / "instances.json", *ids, polygons, args.simplify or 0)
 
 
 def _report(problems: Sequence[Problem]) -> int:

@@ -111,10 +111,10 @@ class ClickSession:
         )
 
     def click(self, x: float, y: float) -> None:
-        """Add a point of the current object; a click beside the image only leaves a note."""
+        """Add a point of the current object; beside the image it only leaves a note."""
         height, width = self.hw
         if -0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5:
-            self._change_points([*self.points, (x, y)])
+            self._set_points([*self.points, (x, y)], undoable=True)
         else:
             self.note = "that click was outside the image"
 
@@ -122,12 +122,13 @@ class ClickSession:
         """Put a point of the current object elsewhere, at most to the border of the image."""
         height, width = self.hw
         moved = (float(np.clip(x, 0, width - 1)), float(np.clip(y, 0, height - 1)))
-        self._change_points([*self.points[:index], moved, *self.points[index + 1 :]])
+        points = [*self.points[:index], moved, *self.points[index + 1 :]]
+        self._set_points(points, undoable=True)
 
     def clear(self) -> None:
         """Take all points of the current object back."""
         if self.points:
-            self._change_points([])
+            self._set_points([], undoable=True)
             self.note = "points cleared; z brings them back"
         else:
             self.note = "no points to clear"
@@ -186,11 +187,9 @@ class ClickSession:
         self._prediction = None
         self._set_points(points)
 
-    def _change_points(self, points: list[Point]) -> None:
-        self._history.append(self.points)
-        self._set_points(points)
-
-    def _set_points(self, points: list[Point]) -> None:
+    def _set_points(self, points: list[Point], undoable: bool = False) -> None:
+        if undoable:
+            self._history.append(self.points)
         self.points = points
         self.revision += 1
         self.note = self._problem = ""

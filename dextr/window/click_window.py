@@ -28,13 +28,7 @@ PASSED_ON = ("o", "p", "r", "f", "ctrl+w", "cmd+w")
 class ClickWindow:
     """Feeds clicks and keys to a project, asks the network, and sees that the work is kept.
 
-    It never waits for the network except in `finish`.
-
-    Args:
-        figure: An empty figure.
-        predictor: Makes the masks.
-        project: The photos, and where the work is kept.
-        warning: Shown over the image, in red; may be empty.
+    It fills an empty figure, and never waits for the network except in `finish`.
 
     Attributes:
         quit: What `q` does at last: closes the figure.
@@ -60,7 +54,12 @@ class ClickWindow:
         self._timer = figure.canvas.new_timer(interval=POLL_MS)
         self._timer.add_callback(self.poll)
         self._actions = self._keys()
-        self._connect()
+        canvas = figure.canvas
+        if canvas.manager is not None and canvas.manager.key_press_handler_id is not None:
+            canvas.mpl_disconnect(canvas.manager.key_press_handler_id)
+        # As in PointMouse: a method alone would be held weakly.
+        canvas.mpl_connect("key_press_event", partial(self._on_key))
+        canvas.mpl_connect("close_event", lambda event: self._timer.stop())
         self.refresh()
 
     @property
@@ -96,20 +95,10 @@ class ClickWindow:
         }
         return {key: action for keys, action in actions.items() for key in keys.split()}
 
-    def _connect(self) -> None:
-        canvas = self.figure.canvas
-        if canvas.manager is not None and canvas.manager.key_press_handler_id is not None:
-            canvas.mpl_disconnect(canvas.manager.key_press_handler_id)
-        # As in PointMouse: a method alone would be held weakly.
-        canvas.mpl_connect("key_press_event", partial(self._on_key))
-        canvas.mpl_connect("close_event", lambda event: self._timer.stop())
-
     def _on_key(self, event: KeyEvent) -> None:
         self.mouse.let_go()
-        if event.key == "q" and self._leave():
-            self.quit()
-        elif event.key == "q":
-            self.refresh()
+        if event.key == "q":
+            (self.quit if self._leave() else self.refresh)()
         elif event.key in self._actions:
             self._do(self._actions[event.key])
         elif event.key in PASSED_ON:
@@ -122,10 +111,8 @@ class ClickWindow:
     def next_object(self) -> None:
         """Accept the current object and write it."""
         if self.session.accept() and self._write(self.project.save_newest) and self.project.layout:
-            count = len(self.session.accepted)
-            self.session.note = (
-                f"saved {count} object{'s' * (count > 1)} in {self.project.layout.result}"
-            )
+            count, where = len(self.session.accepted), self.project.layout.result
+            self.session.note = f"saved {count} object{'s' * (count > 1)} in {where}"
 
     def save(self) -> None:
         """Write all accepted objects and all pictures."""

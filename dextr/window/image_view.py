@@ -13,14 +13,10 @@ SCREEN = 1600
 
 
 class ImageView:
-    """Shows the visible part of a picture, reduced to what a screen can show.
+    """Shows the visible part of a picture (H, W, 3), RGB, reduced to what a screen can show.
 
     Left to itself matplotlib resamples the whole picture each time it draws, which takes half a
-    second for a photo of 12 million pixels.
-
-    Args:
-        axes: Empty axes; their coordinates become pixel indices of the picture.
-        picture: (H, W, 3) uint8, RGB.
+    second for a photo of 12 million pixels. The axes' coordinates become pixel indices.
     """
 
     def __init__(self, axes: Axes, picture: NDArray[np.uint8]) -> None:

@@ -51,10 +51,8 @@ class SessionLayout:
 def choose_layout(photos: Photos, output: Path) -> SessionLayout:
     """Return where to keep what is done on these photos; nothing else is written over.
 
-    Args:
-        photos: The photos.
-        output: A folder: new, empty or of a session. Or for one photo NAME.png; where it belongs
-            to something else, NAME-2.png is taken, and so on.
+    The output is a folder: new, empty or of a session. Or for one photo NAME.png; where it belongs
+    to something else, NAME-2.png is taken, and so on.
 
     Raises:
         ValueError: The output cannot be used.

@@ -59,8 +59,7 @@ class Photos:
 def read_labels(text: str) -> list[str]:
     """Return the labels in a text file, one per line, or in a text such as `person,dog`.
 
-    Raises:
-        ValueError: There are none.
+    None is a ValueError.
 
     >>> read_labels("person, traffic light,person")
     ['person', 'traffic light']

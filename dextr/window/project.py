@@ -18,14 +18,10 @@ from dextr.window.session_file import SessionFile
 class AnnotationProject:
     """Photos, the session of the one that is open, and the files. No window in here.
 
-    Args:
-        photos: At least one.
-        threshold: Probability above which a pixel is an object's.
-        layout: Where the work is kept, and found again at the next start; None keeps it in memory.
-        labels: Names of the categories.
-
     Attributes:
-        labels: Those, and any others that the work so far has; at least one.
+        photos: At least one.
+        layout: Where the work is kept, and found again at the next start; None keeps it in memory.
+        labels: The categories' names, and any others that the work so far has; at least one.
         position: Which photo is open.
         image: It, (H, W, 3) uint8, RGB.
         session: What is done to it.
@@ -103,10 +99,7 @@ class AnnotationProject:
         return f"{place}{self.name}, {width} x {height} pixels"
 
     def step(self, direction: int) -> bool:
-        """Open the next (1) or the previous (-1) photo that can be read; False if there is none.
-
-        A note says why others were passed over.
-        """
+        """Open the next (1) or previous (-1) photo that can be read, and note what is wrong."""
         end, last = (len(self.photos.names), "last") if direction > 0 else (-1, "first")
         order = range(self.position + direction, end, direction)
         opened, problems = self._open_first(order, self.session.threshold, self.session.label)
@@ -143,18 +136,13 @@ class AnnotationProject:
         self.file.write()
 
     def save_newest(self) -> None:
-        """Write the session, and the pictures of the object that was accepted last; as `save`."""
+        """Write the session, as `keep`, and the pictures of the object accepted last."""
         self.keep()
         if self.layout:
             self._pictures[self.name].save_newest(self.session.accepted)
 
     def save(self) -> None:
-        """Write the session, all pictures of the open photo, and COCO's file.
-
-        Raises:
-            OSError: They could not be written.
-            ValueError: Another program writes the session as well.
-        """
+        """Write the session, as `keep`, all pictures of the open photo, and COCO's file."""
         self.keep()
         if not self.layout:
             return

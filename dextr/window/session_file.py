@@ -29,13 +29,9 @@ class SessionFile:
       (`label`, `threshold`, `points` [[x, y], ...], `segmentation` as COCO's compressed run
       lengths) and, if there is one, the unfinished object as `draft` (the same without mask).
 
-    Args:
-        path: The file; None keeps everything in memory.
-        folder: Where the photos are.
-
     Attributes:
+        path: The file; None keeps everything in memory.
         images: What was done, by photo.
-        current: Name of the photo that was open last.
     """
 
     def __init__(self, path: Path | None, folder: str = "") -> None:
@@ -53,18 +49,12 @@ class SessionFile:
 
     @classmethod
     def read(cls, path: Path) -> SessionFile:
-        """Return a session that was written before.
-
-        Raises:
-            ValueError: The file is damaged or none; it is left as it is.
-        """
+        """Return a session that was written before; ValueError if it is damaged or none."""
         session = cls(path)
         try:
             content = json.loads(path.read_bytes())
-            if content["dextr_session"] != VERSION:
-                raise ValueError(
-                    f"expected version {VERSION} of the format, got {content['dextr_session']!r}"
-                )
+            if (found := content["dextr_session"]) != VERSION:
+                raise ValueError(f"expected version {VERSION} of the format, got {found!r}")
             session.folder = _text(content["folder"])
             session.current = _text(content["current"])
             for entry in content["images"]:

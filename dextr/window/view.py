@@ -44,12 +44,7 @@ h             this help"""
 
 
 class WindowView:
-    """Draws the open image of a project and what is done to it.
-
-    Args:
-        figure: An empty figure.
-        project: Whose image is drawn.
-        warning: Shown over the image, in red; may be empty.
+    """Draws the open image of a project and what is done to it, and a warning over it, in red.
 
     Attributes:
         axes: Those of the image.
@@ -98,8 +93,7 @@ class WindowView:
     def _draw_accepted(self) -> None:
         """Draw the finished objects, which stay as they are while the current one changes."""
         accepted = self.project.session.accepted
-        masks = [annotated.mask for annotated in accepted]
-        self._background = overlay(self.project.image, masks, outline=False)
+        self._background = overlay(self.project.image, [o.mask for o in accepted], outline=False)
         for artist in self._accepted:
             artist.remove()
         contours = [self._contour(o.mask, k, o.label) for k, o in enumerate(accepted, 1)]
@@ -145,14 +139,10 @@ class WindowView:
         if not mask.any():
             return []
         color = _color(number)
-        lines = LineCollection(
-            _outlines(mask),
-            colors=[0.5 + 0.5 * color],
-            linewidths=1.5,
-            # A dark line under the light one: the outline shows on any ground.
-            path_effects=[Stroke(linewidth=3, foreground=0.25 * color), Normal()],
-            zorder=1.5,
-        )
+        # A dark line under the light one: the outline shows on any ground.
+        effects = [Stroke(linewidth=3, foreground=0.25 * color), Normal()]
+        lines = LineCollection(_outlines(mask), linewidths=1.5, path_effects=effects, zorder=1.5)
+        lines.set(color=[0.5 + 0.5 * color])
         self.axes.add_collection(lines, autolim=False)
         return [lines, self._label(mask, number, label)]
 
