@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,10 @@ from dextr.points import check_points
 from dextr.predictor import Predictor
 
 Images = str | os.PathLike[str] | Mapping[str, ImageLike]
+Objects = Sequence[ObjectPoints]
+# Height and width, and of each object the run lengths, or why there are none.
 Part = tuple[Sequence[int], Sequence[dict[str, Any] | str]]
+CutOut = Callable[[ImageLike, Objects, Predictor], Part]
 
 
 def annotate(
@@ -57,25 +61,19 @@ def annotate(
     """
     if keep is not None and not network:
         raise ValueError("keep needs network, a text that tells the network from others")
-    folder = None if keep is None else Path(keep)
-    grouped = by_image(objects).values()
-    return (_annotate_image(images, own, predictor, folder, network) for own in grouped)
+    cut_out = _cut_out if keep is None else partial(_go_on, Path(keep), network)
+    return (_annotate_image(images, o, predictor, cut_out) for o in by_image(objects).values())
 
 
 def _annotate_image(
-    images: Images,
-    objects: Sequence[ObjectPoints],
-    predictor: Predictor,
-    keep: Path | None,
-    network: str,
+    images: Images, objects: Objects, predictor: Predictor, cut_out: CutOut
 ) -> AnnotatedImage:
     name = objects[0].image
     try:
-        source = _source(images, name)
-        if keep is None:
-            (height, width), masks = _cut_out(source, objects, predictor)
-        else:
-            (height, width), masks = _go_on(source, objects, predictor, keep, network)
+        if isinstance(images, Mapping) and name not in images:
+            raise ValueError(f"{name}: no such image among the {len(images)} given")
+        source = images[name] if isinstance(images, Mapping) else Path(images) / name
+        (height, width), masks = cut_out(source, objects, predictor)
     except ValueError as error:
         return AnnotatedImage(name, (0, 0), [], [Problem(o.place, str(error)) for o in objects])
     image = AnnotatedImage(name, (int(height), int(width)))
@@ -89,11 +87,7 @@ def _annotate_image(
 
 
 def _go_on(
-    source: ImageLike,
-    objects: Sequence[ObjectPoints],
-    predictor: Predictor,
-    keep: Path,
-    network: str,
+    keep: Path, network: str, source: ImageLike, objects: Objects, predictor: Predictor
 ) -> Part:
     """Cut an image's objects out and keep a file of them, or take them from there.
 
@@ -127,15 +121,7 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
-def _source(images: Images, name: str) -> ImageLike:
-    if not isinstance(images, Mapping):
-        return Path(images) / name
-    if name not in images:
-        raise ValueError(f"{name}: no such image among the {len(images)} given")
-    return images[name]
-
-
-def _cut_out(source: ImageLike, objects: Sequence[ObjectPoints], predictor: Predictor) -> Part:
+def _cut_out(source: ImageLike, objects: Objects, predictor: Predictor) -> Part:
     pixels = as_rgb(source)
     height, width = pixels.shape[:2]
     stated = objects[0].image_hw
@@ -146,16 +132,15 @@ def _cut_out(source: ImageLike, objects: Sequence[ObjectPoints], predictor: Pred
         )
     masks: list[dict[str, Any] | str] = [_fault(entry, (height, width)) for entry in objects]
     good = [k for k, fault in enumerate(masks) if not fault]
-    too_high = (
-        f"no pixel is above the threshold {predictor.threshold:g}: check the points, or lower it"
-    )
+    threshold = f"{predictor.threshold:g}"
+    empty = f"no pixel is above the threshold {threshold}: check the points, or lower it"
     # A batch at a time: the probabilities of all objects of a large image need not fit in memory.
     for start in range(0, len(good), predictor.batch_size):
         batch = good[start : start + predictor.batch_size]
         predictions = predictor.predict_many(pixels, [objects[k].points for k in batch])
         for k, prediction in zip(batch, predictions, strict=True):
             mask = prediction.mask
-            masks[k] = mask_to_rle(mask) if mask.any() else too_high
+            masks[k] = mask_to_rle(mask) if mask.any() else empty
     return (height, width), masks
 
 

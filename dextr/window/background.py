@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from dextr.predictor import Predictor
 from dextr.samples import Prediction
 
+Point = tuple[float, float]
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -36,9 +38,7 @@ class PredictionWorker:
         """Whether there is a prediction whose answer was not taken yet."""
         return self._running is not None
 
-    def start(
-        self, image: NDArray[np.uint8], points: list[tuple[float, float]], revision: int
-    ) -> None:
+    def start(self, image: NDArray[np.uint8], points: list[Point], revision: int) -> None:
         """Start a prediction for points in an image (H, W, 3), RGB; only when not `busy`."""
         if self._running is not None:
             raise RuntimeError("the last answer was not taken yet")
@@ -55,9 +55,7 @@ class PredictionWorker:
         """End the thread."""
         self._executor.shutdown()
 
-    def _predict(
-        self, image: NDArray[np.uint8], points: list[tuple[float, float]], revision: int
-    ) -> Reply:
+    def _predict(self, image: NDArray[np.uint8], points: list[Point], revision: int) -> Reply:
         prediction, problem = None, ""
         start = time.perf_counter()
         try:

@@ -18,7 +18,6 @@ from dextr.window.layout import choose_layout
 from dextr.window.photos import Photos
 from dextr.window.project import AnnotationProject
 
-LOOPBACK = "127.0.0.1"
 SIZE = (10, 8)  # inches, of 100 pixels
 WITHOUT_WINDOW = ("agg", "cairo", "inline", "pdf", "pgf", "ps", "svg", "template")
 ADVICE = (
@@ -48,12 +47,7 @@ def new_figure(advice: str = ADVICE) -> Figure:
 
 
 def show(window: ClickWindow) -> None:
-    """Show a window until it is closed, however that happens; everything is saved then.
-
-    Raises:
-        OSError: It could not be saved.
-        ValueError: Another program writes the session as well.
-    """
+    """Show a window until it is closed, however that happens, and `finish` it."""
     try:
         plt.show(block=True)
     finally:
@@ -61,7 +55,7 @@ def show(window: ClickWindow) -> None:
 
 
 @contextmanager
-def in_browser(port: int, address: str = LOOPBACK) -> Iterator[None]:
+def in_browser(port: int, address: str = "127.0.0.1") -> Iterator[None]:
     """Make figures pages of a web server while the block runs; `show` runs it until Ctrl-C.
 
     It has no password: whoever reaches the address of this machine reaches the pages.
@@ -88,8 +82,7 @@ def end_server_on_quit(window: ClickWindow) -> None:
     def leave() -> None:
         window.session.note = "Saved. The server has ended; this page can be closed."
         window.refresh()
-        loop = IOLoop.current()
-        loop.call_later(GOODBYE_SECONDS, loop.stop)
+        IOLoop.current().call_later(GOODBYE_SECONDS, IOLoop.current().stop)
 
     window.quit = leave
 
