@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tqdm import tqdm
@@ -91,9 +92,8 @@ def finish(
     left_out = sum(world.gather(problems))
     count = sum(image.count for image in everything)
     if not count:
-        raise ValueError(
-            f"{args.points}: no object could be annotated ({left_out} rows were left out)"
-        )
+        reason = f"no object could be annotated ({left_out} rows were left out)"
+        raise ValueError(f"{args.points}: {reason}")
     if world.main:
         where = writer.finish(sorted(everything, key=lambda image: image.image))
         print(f"{count} objects on {len(everything)} images: {where}", flush=True)
@@ -120,8 +120,8 @@ def make_writer(args: argparse.Namespace, points: PointsFile) -> Writer:
         return VocWriter(output, args.images, points, args.split or "train")
     if args.format == "png":
         return FolderWriter(output, args.images, points)
-    ids = points.categories, points.image_ids
-    return CocoWriter(output / "instances.json", *ids, polygons, args.simplify or 0)
+    names = points.categories, points.image_ids
+    return CocoWriter(output / "instances.json", *names, polygons, args.simplify or 0)
 
 
 def _report(problems: Sequence[Problem]) -> int:
@@ -160,10 +160,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _tolerance(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected pixels, 0 or more, got {text!r}")
-    return value
+    with suppress(ValueError):
+        if 0 <= float(text) < float("inf"):
+            return float(text)
+    raise argparse.ArgumentTypeError(f"expected pixels, 0 or more, got {text!r}")
