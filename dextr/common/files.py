@@ -96,7 +96,9 @@ def read_json(path: str | os.PathLike[str], what: str = "file") -> Any:
 def write_json(path: str | os.PathLike[str], value: Any, indent: int | None = None) -> None:
     """Write a value as JSON; the old file stays whole until the new one is."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=indent, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(
+            json.dumps(value, indent=indent, allow_nan=False) + "\n", encoding="utf-8"
+        )
 
 
 def file_digest(path: str | os.PathLike[str], algorithm: str) -> str:
