@@ -8,13 +8,11 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.installed
 	$(BIN)/python demo.py --output demo_output/mask.png
 
-# The benchmarks compile networks within the process: they have one of their own.
 test: $(VENV)/.tools
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest --ignore=tests/benchmarks
-	$(BIN)/pytest tests/benchmarks
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # Modules are named one by one: pdoc leaves out those that a package's __all__ does not list.
 docs: $(VENV)/.tools

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import time
-import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from dextr.annotation import AnnotatedObject
 from dextr.annotation.pictures import AnnotationFiles
-from dextr.common.cli import add_network_options, positive, run
+from dextr.common.cli import UNTRAINED, add_network_options, positive, run
 from dextr.common.example_photos import example_scene
 from dextr.points import check_points
 from dextr.predictor import Predictor
@@ -26,7 +25,6 @@ from dextr.window.project import AnnotationProject
 from dextr.window.show import end_server_on_quit, in_browser, new_figure, show
 
 PHOTO = "coffee"
-UNTRAINED = "UNTRAINED WEIGHTS: the masks mean nothing"
 EXAMPLES = """examples:
   python demo.py                                     click on a photo that comes along
   python demo.py --image photo.jpg                   click on your own
@@ -56,37 +54,20 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--image",
-        type=Path,
-        nargs="+",
-        metavar="PHOTO|DIR",
-        help="photos or folders of photos (default: scikit-image's cup of coffee)",
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("--image", metavar="PHOTO|DIR", type=Path, nargs="+", help="photos, folders (an example)")
+    add(
         "--points",
         action="append",
         metavar='"x,y x,y x,y x,y"',
         help="left-, right-, top- and bottom-most point of an object, in any order, and further "
         "points on its outline; once per object; needs --output",
     )
-    parser.add_argument(
-        "--output", type=Path, metavar="FILE.png|DIR", help="where the masks go; see below"
-    )
-    parser.add_argument(
-        "--labels",
-        metavar="LABEL,LABEL|FILE",
-        help="names to choose from by the keys 1-9 and l: here, or one per line in a file",
-    )
-    parser.add_argument(
-        "--web", type=positive, metavar="PORT", help="show the window in a browser instead"
-    )
-    parser.add_argument(
-        "--web-address",
-        default="127.0.0.1",
-        metavar="ADDRESS",
-        help="address to serve --web on (127.0.0.1: this machine only; there is no password)",
-    )
+    add("--output", metavar="FILE.png|DIR", type=Path, help="where the masks go; see below")
+    add("--labels", metavar="LABEL,LABEL|FILE", help="for the keys 1-9 and l; a file: one per line")
+    add("--web", metavar="PORT", type=positive, help="show the window in a browser instead")
+    address = "address to serve --web on (127.0.0.1: this machine only; there is no password)"
+    add("--web-address", metavar="ADDRESS", default="127.0.0.1", help=address)
     add_network_options(parser, "--weights", "--threshold", "--device")
     return parser
 
@@ -151,10 +132,7 @@ def default_output(photos: Photos) -> Path:
 
 def load(args: argparse.Namespace) -> tuple[Predictor, str]:
     """Return the predictor asked for and a warning for its user, empty if there is none."""
-    with warnings.catch_warnings():
-        # It says the same as the line below.
-        warnings.filterwarnings("ignore", message=".*UNTRAINED")
-        loaded = load_network(args.weights)
+    loaded = load_network(args.weights)
     predictor = loaded.predictor(args.device, threshold=args.threshold)
     print(f"weights: {loaded.name}")
     if loaded.trained:
@@ -170,13 +148,9 @@ def parse_points(text: str, hw: tuple[int, int]) -> NDArray[np.float64]:
         ValueError: Not such a line, or not usable in an image of height and width `hw`.
     """
     try:
-        points = [[float(value) for value in pair.split(",")] for pair in text.split()]
-    except ValueError:
-        raise ValueError(f'--points "{text}": expected pairs of numbers, "x,y x,y ..."') from None
-    try:
-        return check_points(points, hw)
+        return check_points([pair.split(",") for pair in text.split()], hw)
     except ValueError as error:
-        raise ValueError(f'--points "{text}": {error}') from None
+        raise ValueError(f'--points "{text}", expected "x,y x,y x,y x,y": {error}') from None
 
 
 if __name__ == "__main__":

@@ -7,35 +7,31 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from dataloaders.crops.sources import SourceConfig, open_sources
 from dataloaders.instances import Instances
 from dataloaders.open import DATASETS, open_dataset, with_categories
-from dextr.common.cli import run
+from dextr.common.cli import UNTRAINED, run
+from dextr.common.files import write_json
 from dextr.common.processes import World, join
 from dextr.evaluation.cases import write_page
 from dextr.evaluation.coco_ap import Detection, average_precision, detection_of
 from dextr.evaluation.mask_folder import MaskFolder, labels_of
-from dextr.evaluation.mask_sources import (
-    FolderMasks,
-    MaskSource,
-    NetworkMasks,
-    ScoredMask,
-)
+from dextr.evaluation.mask_sources import FolderMasks, MaskSource, NetworkMasks, ScoredMask
 from dextr.evaluation.options import parse
 from dextr.evaluation.protocol import EvaluationSettings
 from dextr.evaluation.refinement import refine, summarize_refinement
-from dextr.evaluation.report import as_json, draw_curve, refinement_table, table, write_text
+from dextr.evaluation.report import as_dict, draw_curve, refinement_table, table
 from dextr.evaluation.scoring import evenly_spaced_rows, score
 from dextr.evaluation.summary import summarize
-from dextr.metrics import ObjectScore
 from dextr.samples import THRESHOLD
-from dextr.training.options import build, read_json
+from dextr.training.options import build, read_options
 from dextr.weights.load import load_network
 
 SWEEP = tuple(k / 20 for k in range(1, 20))
@@ -49,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with join(args.device) as world:
         instances = open_instances(args, world)
         rows = evenly_spaced_rows(len(instances), args.limit or 0)
-        source = mask_source(args, instances, world)
+        source, title, about = mask_source(args, instances, world)
         folder = MaskFolder(args.save_masks) if args.save_masks else None
 
         def keep(scored: ScoredMask) -> Detection | None:
@@ -62,10 +58,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             scores, kept = score(source, rows, world, keep)
             rounds = [scores]
-        if world.main:
-            report(args, instances, source, rounds, [found for found in kept if found])
-            if folder:
-                draw_label_maps(folder, instances, rows)
+        if not world.main:
+            return 0
+    names = instances.category_names
+    summary = summarize(rounds[0], names)
+    detections = [found for found in kept if found]
+    precision = average_precision(detections) if detections else None
+    refinement = summarize_refinement(rounds) if args.clicks else None
+    title = f"{instances.name}: {len(rows)} of {len(instances)} objects, {title}"
+    numbers = table(summary, precision)
+    if refinement:
+        numbers += "\n\n" + refinement_table(refinement)
+    print(f"{title}\n\n{numbers}")
+    if args.json:
+        dataset = {"name": instances.name, "objects": len(instances), "categories": list(names)}
+        content = as_dict(summary, rounds[0], {"dataset": dataset, **about}, precision, refinement)
+        write_json(args.json, content, indent=1)
+    if args.page:
+        if refinement:
+            draw_curve(Path(args.page) / CURVE, refinement, instances.name)
+        pictures = [CURVE] if refinement else []
+        page = write_page(args.page, title, numbers, rounds[0], source, names, args.cases, pictures)
+        print(f"\nworst and best cases: {page}")
+    if folder:
+        draw_label_maps(folder, instances, rows)
     return 0
 
 
@@ -81,12 +97,9 @@ def open_instances(args: argparse.Namespace, world: World) -> Instances:
         kept_out = open_kept_out(args.root)
         return with_categories(kept_out, args.categories) if args.categories else kept_out
     return open_dataset(
-        args.dataset,
-        args.root,
-        args.split,
-        annotations=args.annotations,
-        categories=args.categories,
-    )
+        args.dataset, args.root, args.split,
+        annotations=args.annotations, categories=args.categories,
+    )  # fmt: skip
 
 
 def open_kept_out(run: str | PathLike[str]) -> Instances:
@@ -98,9 +111,8 @@ def open_kept_out(run: str | PathLike[str]) -> Instances:
     file = Path(run) / "config.json"
     if not file.is_file():
         raise ValueError(f"{run}: expected a run's folder with config.json")
-    values = read_json(file)
-    names = {spec.name for spec in fields(SourceConfig)}
-    chosen = {name: value for name, value in values.items() if name in names}
+    values = read_options(file)
+    chosen = {k.name: values[k.name] for k in fields(SourceConfig) if k.name in values}
     config = build({"sources": SourceConfig}, chosen, str(file))["sources"]
     validation = open_sources(config, int(values.get("seed", 0)))[1]
     if validation is None:
@@ -108,24 +120,26 @@ def open_kept_out(run: str | PathLike[str]) -> Instances:
     return validation
 
 
-def mask_source(args: argparse.Namespace, instances: Instances, world: World) -> MaskSource:
-    """Return where the masks come from: a network, or a folder."""
+def mask_source(
+    args: argparse.Namespace, instances: Instances, world: World
+) -> tuple[MaskSource, str, dict[str, Any]]:
+    """Return where the masks come from, in words too, and what decides their numbers."""
     sweep = SWEEP if args.sweep else ()
     if args.predictions:
         threshold = THRESHOLD if args.threshold is None else args.threshold
         settings = EvaluationSettings(thresholds=(threshold, *sweep))
         labels = labels_of(instances.index.object_id, instances.index.image)
-        return FolderMasks(args.predictions, instances, labels, settings, args.workers)
+        masks = FolderMasks(MaskFolder(args.predictions), instances, labels, settings, args.workers)
+        decides = {"thresholds": settings.thresholds, "boundary": settings.boundary}
+        title = f"masks in {args.predictions}, threshold {threshold:g}"
+        return masks, title, {"weights": None, "settings": decides}
     loaded = load_network(args.weights)
     if world.main and not loaded.trained:
-        print("these weights are UNTRAINED: the numbers say nothing about the method")
+        print(UNTRAINED)
     predictor = loaded.predictor(
-        world.device,
-        size=args.size,
-        relax=args.relax,
-        threshold=args.threshold,
+        world.device, size=args.size, relax=args.relax, threshold=args.threshold,
         batch_size=args.batch_size,
-    )
+    )  # fmt: skip
     settings = EvaluationSettings(
         points=args.points or "crop",
         noise=args.click_noise or 0,
@@ -133,65 +147,23 @@ def mask_source(args: argparse.Namespace, instances: Instances, world: World) ->
         thresholds=(predictor.threshold, *sweep),
         seed=args.seed or 0,
     )
-    weights = {
-        "name": loaded.name,
-        "sha256": loaded.file_hash(),
-        "trained": loaded.trained,
-    }
-    return NetworkMasks(predictor, instances, settings, args.workers, weights)
-
-
-def report(
-    args: argparse.Namespace,
-    instances: Instances,
-    source: MaskSource,
-    rounds: list[list[ObjectScore]],
-    detections: list[Detection],
-) -> None:
-    """Print the numbers and write what was asked for."""
-    scores = rounds[0]
-    summary = summarize(scores, instances.category_names)
-    precision = average_precision(detections) if detections else None
-    title = f"{instances.name}: {len(scores)} of {len(instances)} objects, {source.title}"
-    numbers = table(summary, precision)
-    refinement = summarize_refinement(rounds) if len(rounds) > 1 else None
-    if refinement:
-        numbers += "\n\n" + refinement_table(refinement)
-    print(f"{title}\n\n{numbers}")
-    if args.json:
-        names = list(instances.category_names)
-        dataset = {"name": instances.name, "objects": len(instances), "categories": names}
-        text = as_json(
-            summary,
-            scores,
-            dataset=dataset,
-            weights=source.weights,
-            settings=source.record,
-            average_precision=precision,
-            refinement=refinement,
-        )
-        write_text(args.json, text)
-    if args.page:
-        if refinement:
-            draw_curve(Path(args.page) / CURVE, refinement, instances.name)
-        page = write_page(
-            args.page,
-            title,
-            numbers,
-            scores,
-            source,
-            instances.category_names,
-            args.cases,
-            [CURVE] if refinement else [],
-        )
-        print(f"\nworst and best cases: {page}")
+    noise = f" moved by up to {settings.noise:g} px" if settings.noise else ""
+    title = (
+        f"weights {loaded.name}, crop {predictor.size}, points on the {settings.points}{noise}, "
+        f"protocol {settings.protocol}, threshold {predictor.threshold:g}"
+    )
+    record: dict[str, Any] = asdict(settings)
+    record |= {key: getattr(predictor, key) for key in ("size", "relax", "batch_size")}
+    record["device"] = predictor.device.type
+    weights = {"name": loaded.name, "sha256": loaded.file_hash(), "trained": loaded.trained}
+    source = NetworkMasks(predictor, instances, settings, args.workers)
+    return source, title, {"weights": weights, "settings": record}
 
 
 def draw_label_maps(folder: MaskFolder, instances: Instances, rows: list[int]) -> None:
     """Write the palette PNG of every image whose objects were saved."""
-    index = instances.index
+    index, saved = instances.index, np.asarray(rows)
     labels = labels_of(index.object_id, index.image)
-    saved = np.asarray(rows)
     for image in np.unique(index.image[saved]):
         own = saved[index.image[saved] == image]
         name = str(index.image_ids[image])

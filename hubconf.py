@@ -16,15 +16,8 @@ from dextr.common.processes import pick_device
 from networks import build_network
 
 dependencies = [
-    "torch",
-    "torchvision",
-    "numpy",
-    "cv2",
-    "PIL",
-    "safetensors",
-    "tqdm",
-    "filelock",
-    "platformdirs",
+    *("torch", "torchvision", "numpy", "cv2", "PIL"),
+    *("safetensors", "tqdm", "filelock", "platformdirs"),
 ]
 
 

@@ -24,6 +24,7 @@ from dataloaders.crops.sources import SourceConfig, open_sources
 from dataloaders.crops.training_set import BatchPlan, TrainingSet
 from dataloaders.crops.transforms import TrainTransform, TransformConfig
 from dextr.common import cli
+from dextr.common.files import write_json
 from dextr.common.processes import World, join
 from dextr.training.checkpoint import TrainState
 from dextr.training.config import DEMONSTRATION, ModelConfig, OptimConfig, RunConfig
@@ -31,15 +32,8 @@ from dextr.training.hard_objects import HardExamples
 from dextr.training.interrupt import Stopped, StopRequest
 from dextr.training.log import RunLog
 from dextr.training.optim import MovingAverage, build_optimizer
-from dextr.training.options import (
-    add_options,
-    build,
-    changeable_names,
-    flatten,
-    public,
-    read_json,
-)
-from dextr.training.run_folder import RunFolder, environment, resolve_run_folder, write_json
+from dextr.training.options import add_options, build, flatten, marked, public, read_options
+from dextr.training.run_folder import RunFolder, environment, resolve_run_folder
 from dextr.training.trainer import Trainer
 from dextr.weights import initialize
 from networks import DextrNet
@@ -57,10 +51,9 @@ GROUPS = {
 def parse(argv: Sequence[str] | None) -> dict[str, Any]:
     """Return the options given on the command line, and only those."""
     parser = argparse.ArgumentParser(
-        usage="%(prog)s [options]",
-        description=__doc__,
+        usage="%(prog)s [options]", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    )  # fmt: skip
     parser.add_argument("--config", metavar="FILE", help="JSON file of options; flags win over it")
     parser.add_argument(
         "--resume",
@@ -79,10 +72,10 @@ def choose_options(flags: dict[str, Any], folder: RunFolder) -> dict[str, Any]:
         ValueError: An option is unknown or has no meaning, or would change a resumed run.
     """
     config_file = flags.pop("config", None)
-    given = read_json(config_file) | flags if config_file else flags
+    given = read_options(config_file) | flags if config_file else flags
     if folder.config is not None:
         chosen = build(GROUPS, {**folder.config, **given}, str(config_file or folder.path))
-        folder.check(flatten(chosen), changeable_names(GROUPS))
+        folder.check(flatten(chosen), marked(GROUPS, "may_change_on_resume"))
         return chosen
     chosen = build(GROUPS, given, str(config_file or ""))
     if not chosen["sources"].empty:
@@ -124,8 +117,8 @@ def train(options: dict[str, Any], folder: RunFolder, world: World, stop: StopRe
         report = f"as saved after step {state.step}"
     values = flatten(options)
     if world.main:
-        write_json(folder.path / "config.json", values)
-        write_json(folder.path / "environment.json", environment())
+        write_json(folder.path / "config.json", values, indent=2)
+        write_json(folder.path / "environment.json", environment(), indent=2)
     say = folder.print_on_main
     say(f"{folder.path}: {len(training)} objects of {training.name}; weights: {report}")
     if validation is None:
@@ -139,10 +132,7 @@ def train(options: dict[str, Any], folder: RunFolder, world: World, stop: StopRe
     loader = BatchLoader(training_set, plan, run.workers, world.device.type == "cuda")
     about = {"config": values, "public": public(options)}
     about |= {"size": transform.size, "relax": transform.relax}
-    trainer = Trainer(
-        state, loader, validation, optim, run, about, folder.path, log, world,
-        stop,
-    )  # fmt: skip
+    trainer = Trainer(state, loader, validation, optim, run, about, folder.path, log, world, stop)
     try:
         trainer.fit()
         trainer.finish()
@@ -165,9 +155,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             folder.discard_if_empty()
             raise
         except (Stopped, KeyboardInterrupt):
-            folder.print_on_main(
-                f"stopped; go on with: python {sys.argv[0]} --resume {folder.path}"
-            )
+            command = f"python {sys.argv[0]} --resume {folder.path}"
+            folder.print_on_main(f"stopped; go on with: {command}")
             return 130
     return 0
 

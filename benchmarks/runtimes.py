@@ -77,7 +77,7 @@ def collect(loaded: LoadedNetwork, folder: Path, int8: bool) -> dict[str, Runtim
     for kind in ("", " int8") if int8 else ("",):
         path = folder / f"network{kind}.onnx"
         export(loaded, path, int8=bool(kind), check=False)
-        runtimes[f"ONNX Runtime{kind}"] = read_exported(path).network
+        runtimes[f"ONNX Runtime{kind}"] = read_exported(path)
     return runtimes
 
 

@@ -5,7 +5,7 @@ from dataloaders.davis import DavisInstances
 from dataloaders.folder import FolderInstances
 from dataloaders.instances import CombinedInstances, Instances, ObjectIndex, Subset
 from dataloaders.open import DATASETS, open_dataset
-from dataloaders.pascal import PascalInstances, pascal_image_ids
+from dataloaders.pascal import PascalInstances
 from dataloaders.sbd import SbdInstances
 from dataloaders.shapes import ShapesInstances
 from dextr.common.label_png import VOC_CATEGORIES
@@ -24,5 +24,4 @@ __all__ = [
     "ShapesInstances",
     "Subset",
     "open_dataset",
-    "pascal_image_ids",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dataloaders.files import LastRead, read_image_like
+from dataloaders.files import LastRead, check_present, read_image_like
 from dataloaders.index_cache import Arrays, cached_arrays
-from dataloaders.instances import Instances, ObjectIndex
-from dataloaders.label_maps import check_present
-from dextr.common.rle import encode_segmentation, read_coco
+from dataloaders.instances import Instances, ObjectIndex, category_indices
+from dextr.common.rle import decode, encode_segmentation, read_coco
 
 
 class CocoInstances(Instances):
@@ -32,10 +32,6 @@ class CocoInstances(Instances):
     Attributes:
         coco_image_ids: (M,) the file's ids by image number.
         coco_category_ids: The file's ids by category index.
-
-    Raises:
-        ValueError: The file is not of this kind, an unknown category is named, or an image with
-            objects is missing.
     """
 
     def __init__(
@@ -48,22 +44,16 @@ class CocoInstances(Instances):
         part = self.annotations.stem.removeprefix("instances").lstrip("_")
         self.name = f"coco-{part}" if part else "coco"
         self.image_space = str(self.images)
-        packed = cached_arrays(
-            f"coco {self.annotations}",
-            [self.annotations],
-            lambda: index_annotations(self.annotations),
-        )
+        build = partial(index_annotations, self.annotations)
+        packed = cached_arrays(f"coco {self.annotations}", [self.annotations], build)
         self.image_files, self.image_hw = packed["files"], packed["image_hw"]
         self.coco_image_ids = packed["image_ids"]
-        names = [str(name) for name in packed["category_names"]]
-        kept = _kept_categories(names, categories)
+        names, rows, starts = packed["category_names"].tolist(), packed["rows"], packed["starts"]
+        kept = category_indices(self.name, names, names if categories is None else categories)
         self.category_names = tuple(names[k] for k in kept)
         self.coco_category_ids = packed["category_ids"][kept]
-        rows, starts = packed["rows"], packed["starts"]
-        lookup = np.full(len(names) + 1, -1)
-        lookup[kept] = np.arange(len(kept))
-        rows[:, 2] = lookup[rows[:, 2]]
-        chosen = rows[:, 2] >= 0
+        chosen = np.isin(rows[:, 2], kept)
+        rows[:, 2] = np.searchsorted(kept, rows[:, 2])
         self._counts = packed["counts"]
         self._spans = np.column_stack([starts[:-1], starts[1:]])[chosen]
         ids = names_of_images(self.image_files.tolist(), self.coco_image_ids)
@@ -72,33 +62,17 @@ class CocoInstances(Instances):
         check_present(self.images, self.image_files[np.unique(self.index.image)].tolist())
 
     def read_image(self, image: int) -> NDArray[np.uint8]:
-        return self._image.get(image, self._decode_image)
+        path, hw = self.images / self.image_files[image], self._hw(image)
+        return self._image.get(image, lambda _: read_image_like(path, hw, self.annotations))
 
     def read_mask(self, row: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        from pycocotools import mask as coco_mask
-
         hw = self._hw(int(self.index.image[row]))
         start, stop = self._spans[row]
-        mask = coco_mask.decode({"size": list(hw), "counts": self._counts[start:stop].tobytes()})
-        return np.ascontiguousarray(mask, dtype=bool), np.zeros(hw, bool)
-
-    def _decode_image(self, image: int) -> NDArray[np.uint8]:
-        path = self.images / str(self.image_files[image])
-        return read_image_like(path, self._hw(image), self.annotations)
+        return decode(self._counts[start:stop].tobytes(), hw), np.zeros(hw, bool)
 
     def _hw(self, image: int) -> tuple[int, int]:
-        height, width = self.image_hw[image]
-        return int(height), int(width)
-
-
-def _kept_categories(names: list[str], wanted: Sequence[str] | None) -> NDArray[np.int64]:
-    """Return the positions of the wanted names, ascending."""
-    if wanted is None:
-        return np.arange(len(names))
-    unknown = sorted(set(wanted) - set(names))
-    if unknown:
-        raise ValueError(f"unknown category {unknown[0]!r}; there are: {', '.join(names)}")
-    return np.array([k for k, name in enumerate(names) if name in set(wanted)], np.int64)
+        height, width = self.image_hw[image].tolist()
+        return height, width
 
 
 def index_annotations(path: Path) -> Arrays:
@@ -120,17 +94,17 @@ def index_annotations(path: Path) -> Arrays:
         categories = sorted((int(r["id"]), str(r["name"])) for r in content["categories"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: an image or category lacks or spoils {error}") from None
-    images = {number: (k, sizes[k]) for k, number in enumerate(ids)}
+    images = dict(zip(ids, enumerate(sizes), strict=True))
     if len(images) < len(files):
         raise ValueError(f"{path}: two images have the same id")
     numbers = {number: k for k, (number, _) in enumerate(categories)}
     records = tqdm(content["annotations"], f"index {path.name}", unit="object", disable=None)
     encoded = (_encode_object(path, record, images, numbers) for record in records)
-    objects = sorted(found for found in encoded if found is not None)
-    rows = np.array([row[:4] for row in objects], np.int64).reshape(-1, 4)
+    objects = sorted(filter(None, encoded))
+    rows = np.array([found[:4] for found in objects], np.int64).reshape(-1, 4)
     if (np.diff(rows[:, :2], axis=0) == 0).all(axis=1).any():
         raise ValueError(f"{path}: two annotations of an image have the same id")
-    counts = [row[4] for row in objects]
+    counts = [found[4] for found in objects]
     return {
         "files": np.array(files, np.str_),
         "image_ids": np.array(ids, np.int64),
@@ -144,19 +118,9 @@ def index_annotations(path: Path) -> Arrays:
 
 
 def _encode_object(
-    path: Path,
-    record: Any,
-    images: Mapping[int, tuple[int, tuple[int, int]]],
-    categories: Mapping[int, int],
+    path: Path, record: Any, images: Mapping[int, Any], categories: Mapping[int, int]
 ) -> tuple[int, int, int, int, bytes] | None:
-    """Return an annotation's image, id, category, area and run lengths, or None if it is left out.
-
-    Args:
-        path: The file, for messages.
-        record: The annotation as the file has it.
-        images: Each image's position and size by its id.
-        categories: Each category's position by its id.
-    """
+    """Return an annotation's image, id, category, area and run lengths; None if it is left out."""
     try:
         if record.get("iscrowd", 0):
             return None

@@ -13,7 +13,6 @@ from dataloaders.label_maps import LabelMapInstances
 from dextr.common.label_png import read_label_map
 
 RESOLUTION = "480p"
-LISTS = (RESOLUTION, "2016")
 
 
 class DavisInstances(LabelMapInstances):
@@ -24,16 +23,13 @@ class DavisInstances(LabelMapInstances):
     Args:
         root: The folder that holds JPEGImages, Annotations and ImageSets, or its parent.
         split: `train`, `val`, `trainval`, or another list in ImageSets/480p or ImageSets/2016.
-
-    Raises:
-        ValueError: The layout is another, or a file is missing or unreadable.
     """
 
     def __init__(self, root: str | PathLike[str], split: str = "val") -> None:
         hint = "Get DAVIS 2016 (480p) from davischallenge.org"
         needed = ("ImageSets", f"JPEGImages/{RESOLUTION}", f"Annotations/{RESOLUTION}")
         base = find_base(root, (".", "DAVIS"), needed, "DAVIS 2016", hint).resolve()
-        lists = [base / "ImageSets" / name for name in LISTS]
+        lists = [base / "ImageSets" / name for name in (RESOLUTION, "2016")]
         lines = read_split(next((f for f in lists if f.is_dir()), lists[0]), split)
         pairs = [pair for line in lines for pair in _frames(base, line)]
         self.image_space = str(base)
@@ -46,9 +42,9 @@ class DavisInstances(LabelMapInstances):
 
 def _frames(base: Path, line: str) -> list[tuple[str, str]]:
     """Return the (image, mask) files of a list's line: one frame's pair, or a sequence's name."""
-    words = line.split()
-    if len(words) > 1:
-        return [(words[0].lstrip("/"), words[1].lstrip("/"))]
+    image, *mask = line.split()
+    if mask:
+        return [(image.lstrip("/"), mask[0].lstrip("/"))]
     images, masks = f"JPEGImages/{RESOLUTION}/{line}", f"Annotations/{RESOLUTION}/{line}"
     frames = sorted(path.stem for path in (base / masks).glob("*.png"))
     if not frames:

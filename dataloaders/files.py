@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
@@ -18,17 +19,11 @@ T = TypeVar("T")
 def find_base(
     root: str | PathLike[str], places: Sequence[str], needed: Sequence[str], what: str, hint: str
 ) -> Path:
-    """Return the first of the places under `root` that holds everything needed.
-
-    Args:
-        root: The folder a person named.
-        places: Folders under it, tried in this order; `.` is `root` itself.
-        needed: Folders that the right place holds.
-        what: The data set's name, for the message.
-        hint: What to do where it is not there.
+    """Return the first of the places under `root` (`.` is itself) that holds all folders needed.
 
     Raises:
-        ValueError: None of the places holds all; the message says what was expected.
+        ValueError: None does; the message says what was expected of the data set named in `what`,
+            and `hint`, what to do.
     """
     root = Path(root)
     for place in places:
@@ -45,22 +40,26 @@ def read_split(folder: Path, split: str) -> list[str]:
     Raises:
         ValueError: There is no such list; the message names those that are there.
     """
-    lines: dict[str, None] = {}
+    lines: list[str] = []
     for part in split.split("+"):
         path = folder / f"{part}.txt"
         if not path.is_file():
             there = ", ".join(sorted(p.stem for p in folder.glob("*.txt"))) or "none"
             raise ValueError(f"{path}: no such split; {folder} has: {there}")
-        stripped = (line.strip() for line in path.read_text().splitlines())
-        lines |= dict.fromkeys(line for line in stripped if line)
-    return list(lines)
+        lines += map(str.strip, path.read_text().splitlines())
+    return list(dict.fromkeys(filter(None, lines)))
+
+
+def check_present(base: Path, files: Sequence[str]) -> None:
+    """Raise a ValueError that names the first missing file and counts the others."""
+    missing = [file for file in files if not os.path.isfile(os.path.join(base, file))]
+    if missing:
+        more = f" (and {len(missing) - 1} more of {len(files)})" if len(missing) > 1 else ""
+        raise ValueError(f"{base / missing[0]}: no such image file{more}")
 
 
 class LastRead(Generic[T]):
-    """Keeps the last thing read, since objects of one image mostly come one after another.
-
-    It travels empty to other processes.
-    """
+    """Keeps what was read last: an image's objects mostly come in a row. It is pickled empty."""
 
     def __init__(self) -> None:
         self._kept: tuple[int, T] | None = None
@@ -76,16 +75,14 @@ class LastRead(Generic[T]):
         return LastRead, ()
 
 
-def read_image_like(
-    path: str | PathLike[str], hw: tuple[int, int], mask_path: str | PathLike[str]
-) -> NDArray[np.uint8]:
+def read_image_like(path: Path, hw: tuple[int, int], mask_path: Path) -> NDArray[np.uint8]:
     """Read an image (H, W, 3) that must have the size of its mask; it cannot be written to.
 
     Raises:
         ValueError: The image is unreadable or of another size; the message names both files.
     """
     image = read_image(path)
-    if image.shape[:2] != tuple(hw):
+    if image.shape[:2] != hw:
         raise ValueError(
             f"{path} is {image.shape[1]} x {image.shape[0]} pixels, but its mask in {mask_path} "
             f"is {hw[1]} x {hw[0]}"

@@ -24,12 +24,6 @@ class FolderInstances(LabelMapInstances):
     Masks are palette, grey (8 or 16 bits) or 1-bit images: 0 background, other labels objects. 255
     is void; in a map with labels above 255 it is an object and 65535 is void. Where no mask of
     the folder holds void beside objects, masks of 0 and 255 are binary: 255 is object 1.
-
-    Args:
-        root: The folder.
-
-    Raises:
-        ValueError: The layout is another, a mask has no image, or a file is unreadable.
     """
 
     def __init__(self, root: str | PathLike[str]) -> None:
@@ -54,10 +48,16 @@ class FolderInstances(LabelMapInstances):
         objects = np.bincount(rows[~is_void, 0], minlength=count)
         object_area = np.bincount(rows[~is_void, 0], rows[~is_void, 3], count)
         void_area = np.bincount(rows[is_void, 0], rows[is_void, 3], count)
-        self._refuse_soft_masks((objects >= SOFT_LEVELS) & (void_area > 2 * object_area))
+        soft = (objects >= SOFT_LEVELS) & (void_area > 2 * object_area)
+        if soft.any():
+            raise ValueError(
+                f"{self.label_path(int(soft.argmax()))}: looks like a soft grey mask (many levels "
+                "beside a large area of 255), not a label map; threshold it to 0 and 255 first"
+            )
         self.binary = not ((objects > 0) & (void_area > 0)).any()
         if self.binary:
-            return np.where(is_void[:, None] & (np.arange(4) == 1), 1, rows)
+            rows[is_void, 1] = 1
+            return rows
         only_void = np.flatnonzero((objects == 0) & (void_area > 0))
         if only_void.size:
             warnings.warn(
@@ -67,13 +67,6 @@ class FolderInstances(LabelMapInstances):
                 stacklevel=2,
             )
         return super().choose_objects(rows)
-
-    def _refuse_soft_masks(self, soft: NDArray[np.bool_]) -> None:
-        if soft.any():
-            raise ValueError(
-                f"{self.label_path(int(soft.argmax()))}: looks like a soft grey mask (many levels "
-                "beside a large area of 255), not a label map; threshold it to 0 and 255 first"
-            )
 
 
 def _by_stem(folder: Path) -> dict[str, str]:
@@ -90,14 +83,11 @@ def _by_stem(folder: Path) -> dict[str, str]:
 
 def _check_masks(base: Path, images: dict[str, str], masks: dict[str, str]) -> None:
     for name, file in masks.items():
+        mask = base / "masks" / file
         if name not in images:
-            raise ValueError(
-                f"{base / 'masks' / file}: no image of that name, {base / 'images' / name}.*"
-            )
+            raise ValueError(f"{mask}: no image of that name, {base / 'images' / name}.*")
         if file.lower().endswith(LOSSY):
-            raise ValueError(
-                f"{base / 'masks' / file}: JPEG does not keep labels exact; save masks as PNG"
-            )
+            raise ValueError(f"{mask}: JPEG does not keep labels exact; save masks as PNG")
     without = [file for name, file in images.items() if name not in masks]
     if without:
         warnings.warn(

@@ -23,54 +23,25 @@ Arrays = dict[str, NDArray]
 def cached_arrays(identity: str, files: Iterable[Path], build: Callable[[], Arrays]) -> Arrays:
     """Return what `build` makes, from the cache where none of the files has changed.
 
-    The data set itself is never written to. A damaged cache file is replaced; where the cache
-    cannot be written, a warning says so.
+    A damaged cache file is replaced; where the cache cannot be written, a warning says so.
 
     Args:
         identity: Kind, root and split of the data set: what the cache file is named after.
         files: The files `build` reads; their names, sizes and times of change must be the same.
+            One that is missing is a ValueError.
         build: Makes the arrays.
-
-    Raises:
-        ValueError: One of the files is missing.
     """
     name = hashlib.sha256(identity.encode()).hexdigest()[:24]
     path = cache_dir() / "index" / f"{name}.npz"
-    state = fingerprint(files)
-    arrays = _load(path, state)
-    if arrays is None:
-        arrays = build()
-        _save(path, state, arrays)
-    return arrays
-
-
-def fingerprint(files: Iterable[Path]) -> str:
-    """Return a hash of the names, sizes and times of change of files.
-
-    Raises:
-        ValueError: One of the files is missing.
-    """
-    digest = hashlib.sha256(f"format {FORMAT}".encode())
-    for path in files:
-        try:
-            status = os.stat(path)
-        except OSError as error:
-            raise ValueError(f"{path}: annotation not readable ({error.strerror})") from None
-        digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
-    return digest.hexdigest()
-
-
-def _load(path: Path, state: str) -> Arrays | None:
+    state = _fingerprint(files)
     try:
         with np.load(path, allow_pickle=False) as stored:
-            if str(stored["fingerprint"]) != state:
-                return None
-            return {key: stored[key] for key in stored.files if key != "fingerprint"}
+            arrays = dict(stored)
+        if str(arrays.pop("fingerprint")) == state:
+            return arrays
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):
-        return None
-
-
-def _save(path: Path, state: str, arrays: Arrays) -> None:
+        pass  # none there, or a damaged one
+    arrays = build()
     try:
         with replacing(path) as temporary:
             np.savez(temporary, fingerprint=np.array(state), **arrays)  # type: ignore[arg-type]
@@ -80,3 +51,16 @@ def _save(path: Path, state: str, arrays: Arrays) -> None:
             "time; set DEXTR_CACHE to a folder that can be written",
             stacklevel=2,
         )
+    return arrays
+
+
+def _fingerprint(files: Iterable[Path]) -> str:
+    """Return a hash of the names, sizes and times of change of files."""
+    digest = hashlib.sha256(f"format {FORMAT}".encode())
+    for path in files:
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            raise ValueError(f"{path}: annotation not readable ({error.strerror})") from None
+        digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+    return digest.hexdigest()

@@ -18,10 +18,10 @@ class ObjectIndex:
 
     Attributes:
         image_ids: (M,) names of the images, each once.
-        image: (N,) int32, each object's position in `image_ids`; ascending.
-        object_id: (N,) int64, its number in the image (label maps) or its annotation's id.
-        category: (N,) int32, index into the data set's category names; -1 where it has none.
-        area: (N,) int64, pixels of its mask.
+        image: (N,) each object's position in `image_ids`; ascending.
+        object_id: (N,) its number in the image (label maps) or its annotation's id.
+        category: (N,) index into the data set's category names; -1 where it has none.
+        area: (N,) pixels of its mask.
     """
 
     image_ids: NDArray[np.str_]
@@ -36,34 +36,24 @@ class ObjectIndex:
     ) -> ObjectIndex:
         """Build from (image, object_id, category, area) rows, in any order."""
         table = np.asarray(rows, dtype=np.int64).reshape(-1, 4)
-        table = table[np.lexsort(table.T[::-1])]
-        return cls(
-            np.asarray(image_ids, dtype=np.str_),
-            table[:, 0].astype(np.int32),
-            table[:, 1],
-            table[:, 2].astype(np.int32),
-            table[:, 3],
-        )
+        image, object_id, category, area = table[np.lexsort(table.T[::-1])].T.copy()
+        names = np.asarray(image_ids, dtype=np.str_)
+        return cls(names, image.astype(np.int32), object_id, category.astype(np.int32), area)
 
     def __len__(self) -> int:
         return len(self.image)
 
     def take(self, rows: NDArray) -> ObjectIndex:
         """Return the index of these rows only; images keep their numbers."""
-        return ObjectIndex(
-            self.image_ids,
-            self.image[rows],
-            self.object_id[rows],
-            self.category[rows],
-            self.area[rows],
-        )
+        columns = (self.image, self.object_id, self.category, self.area)
+        return ObjectIndex(self.image_ids, *(column[rows] for column in columns))
 
 
 class Instances(ABC):
     """A sequence of annotated objects.
 
     A subclass sets `name`, `category_names` and `index`, and says how an image and one object's
-    masks are read. Reading names the file in every error.
+    masks are read. Opening and reading raise a ValueError that names the file at fault.
 
     Attributes:
         name: Short name for logs, such as `pascal-val`.
@@ -94,18 +84,12 @@ class Instances(ABC):
             raise IndexError(f"object {row} of {len(self)} in {self.name}")
         row %= len(self)
         mask, void = self.read_mask(row)
-        return Instance(
-            image=self.read_image(int(self.index.image[row])),
-            mask=mask,
-            void=void,
-            image_id=self.image_id(row),
-            object_id=int(self.index.object_id[row]),
-            category=int(self.index.category[row]),
-        )
+        image = self.read_image(int(self.index.image[row]))
+        object_id, category = int(self.index.object_id[row]), int(self.index.category[row])
+        return Instance(image, mask, void, self.image_id(row), object_id, category)
 
     def __iter__(self) -> Iterator[Instance]:
-        for row in range(len(self)):
-            yield self[row]
+        return map(self.__getitem__, range(len(self)))
 
     def image_id(self, row: int) -> str:
         """Return the name of the image that object `row` is in."""
@@ -117,13 +101,7 @@ class Instances(ABC):
 
 
 class Subset(Instances):
-    """Some rows of another data set, in ascending order.
-
-    Args:
-        parent: The data set.
-        rows: Row numbers, or a boolean array of its length.
-        name: Name of the part; None keeps the parent's.
-    """
+    """Some rows of another data set, given as numbers or a boolean array; they stay ascending."""
 
     def __init__(self, parent: Instances, rows: NDArray, name: str | None = None) -> None:
         rows = np.asarray(rows)
@@ -145,14 +123,7 @@ class CombinedInstances(Instances):
     """The objects of several data sets, in their order.
 
     An image that several data sets of one image space hold (PASCAL and SBD) is taken from the
-    first. Categories are joined by name.
-
-    Args:
-        sources: The data sets.
-        exclude: Names of images to leave out, such as PASCAL's val split.
-
-    Raises:
-        ValueError: There are no data sets.
+    first. Images named in `exclude` are left out. Categories are joined by name.
     """
 
     def __init__(self, sources: Sequence[Instances], exclude: Iterable[str] = ()) -> None:
@@ -160,13 +131,12 @@ class CombinedInstances(Instances):
             raise ValueError("expected at least one data set to combine, got none")
         self.sources = tuple(sources)
         self.name = "+".join(source.name for source in sources)
-        names = dict.fromkeys(name for source in sources for name in source.category_names)
-        self.category_names = tuple(names)
+        self.category_names = tuple(dict.fromkeys(n for s in sources for n in s.category_names))
         spaces = {source.image_space for source in sources}
         self.image_space = spaces.pop() if len(spaces) == 1 else ""
         chosen = _choose_images(self.sources, set(exclude))
-        self._image_from = np.array([pair[:2] for pair in chosen], np.int64).reshape(-1, 2)
-        self._row_from, self.index = self._join([pair[2] for pair in chosen])
+        self._image_from = np.array(list(chosen.values()), np.int64).reshape(-1, 2)
+        self._row_from, self.index = self._join(list(chosen))
 
     def read_image(self, image: int) -> NDArray[np.uint8]:
         source, number = self._image_from[image]
@@ -178,34 +148,42 @@ class CombinedInstances(Instances):
 
     def _join(self, image_ids: list[str]) -> tuple[NDArray[np.int64], ObjectIndex]:
         """Return where each row comes from, and the joint index."""
-        categories = {name: k for k, name in enumerate(self.category_names)}
         origins, tables = [], []
         for k, source in enumerate(self.sources):
-            index = source.index
-            new_image = np.full(len(index.image_ids), -1)
             ours = np.flatnonzero(self._image_from[:, 0] == k)
+            new_image = np.full(len(source.index.image_ids), -1)
             new_image[self._image_from[ours, 1]] = ours
-            new_category = np.array([*(categories[n] for n in source.category_names), -1])
-            rows = np.flatnonzero(new_image[index.image] >= 0)
-            part = index.take(rows)
+            new_category = np.array([*map(self.category_names.index, source.category_names), -1])
+            rows = np.flatnonzero(new_image[source.index.image] >= 0)
+            part = source.index.take(rows)
             image, category = new_image[part.image], new_category[part.category]
             origins.append(np.column_stack([np.full_like(rows, k), rows]))
             tables.append(np.column_stack([image, part.object_id, category, part.area]))
         return np.concatenate(origins), ObjectIndex.of_rows(image_ids, np.concatenate(tables))
 
 
-def _choose_images(sources: Sequence[Instances], exclude: set[str]) -> list[tuple[int, int, str]]:
-    """Return (source, image, name) of every image that stays; names are unique."""
-    chosen: list[tuple[int, int, str]] = []
+def _choose_images(sources: Sequence[Instances], exclude: set[str]) -> dict[str, tuple[int, int]]:
+    """Return (source, image) of every image that stays, by a name of its own."""
+    chosen: dict[str, tuple[int, int]] = {}
     seen: set[tuple[str, str]] = set()
-    names: set[str] = set()
     for k, source in enumerate(sources):
         space = source.image_space or f"source {k}"
         for image, name in enumerate(source.index.image_ids.tolist()):
             if name in exclude or (space, name) in seen:
                 continue
             seen.add((space, name))
-            unique = name if name not in names else f"{k + 1}-{name}"
-            names.add(unique)
-            chosen.append((k, image, unique))
+            while name in chosen:
+                name = f"{k + 1}-{name}"
+            chosen[name] = (k, image)
     return chosen
+
+
+def category_indices(
+    data_set: str, names: Sequence[str], wanted: Iterable[str]
+) -> NDArray[np.int64]:
+    """Return the wanted categories' positions, ascending; a ValueError says what there is."""
+    unknown = sorted(set(wanted) - set(names))
+    if unknown:
+        there = ", ".join(names) or "none"
+        raise ValueError(f"unknown category {unknown[0]!r} in {data_set}; there are: {there}")
+    return np.array([k for k, name in enumerate(names) if name in set(wanted)], np.int64)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dataloaders.files import LastRead, read_image_like
+from dataloaders.files import LastRead, check_present, read_image_like
 from dataloaders.index_cache import cached_arrays
 from dataloaders.instances import Instances, ObjectIndex
 
@@ -25,12 +24,9 @@ class LabelMapInstances(Instances):
 
     Args:
         name: Short name for logs.
-        base: Folder that the files' names are relative to.
-        split: What of the data set this is, for the cache.
-        files: Each image's name with its file and its label map's.
-
-    Raises:
-        ValueError: A file is missing or a mask unreadable; the message names it.
+        base: The data set's folder.
+        split: What of it this is, for the cache.
+        files: Each image's name with its file and its label map's, relative to the folder.
     """
 
     def __init__(
@@ -55,12 +51,10 @@ class LabelMapInstances(Instances):
         """Return the labels (H, W) of image number `image`."""
 
     def image_path(self, image: int) -> Path:
-        """Return the file of image number `image`."""
-        return self.base / str(self.image_files[image])
+        return self.base / self.image_files[image]
 
     def label_path(self, image: int) -> Path:
-        """Return the file that holds the labels of image number `image`."""
-        return self.base / str(self.label_files[image])
+        return self.base / self.label_files[image]
 
     def annotation_paths(self, image: int) -> list[Path]:
         """Return every file that the objects of image number `image` are found in."""
@@ -83,17 +77,13 @@ class LabelMapInstances(Instances):
         return labels == self.index.object_id[row], labels == VOID
 
     def _decode_image(self, image: int) -> NDArray[np.uint8]:
-        labels = self._labels.get(image, self.read_labels)
-        height, width = labels.shape
+        height, width = self._labels.get(image, self.read_labels).shape
         return read_image_like(self.image_path(image), (height, width), self.label_path(image))
 
     def _scan(self) -> NDArray[np.int64]:
-        images = range(len(self.label_files))
-        tables = [np.empty((0, 4), np.int64)]
-        for image in tqdm(images, desc=f"index {self.name}", unit="mask", disable=None):
-            found = self.find_objects(image)
-            tables.append(np.column_stack([np.full(len(found), image), found]))
-        return np.concatenate(tables)
+        images = tqdm(range(len(self.label_files)), f"index {self.name}", unit="mask", disable=None)
+        tables = [np.insert(self.find_objects(image), 0, image, axis=1) for image in images]
+        return np.concatenate([np.empty((0, 4), np.int64), *tables])
 
 
 def count_labels(labels: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -106,11 +96,3 @@ def count_labels(labels: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[
     found = np.flatnonzero(counts)
     found = found[found != -VOID]
     return found + VOID, counts[found]
-
-
-def check_present(base: Path, files: Sequence[str]) -> None:
-    """Raise a ValueError that names the first missing file and counts the others."""
-    missing = [file for file in files if not os.path.isfile(os.path.join(base, file))]
-    if missing:
-        more = f" (and {len(missing) - 1} more of {len(files)})" if len(missing) > 1 else ""
-        raise ValueError(f"{base / missing[0]}: no such image file{more}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -11,13 +11,19 @@ import numpy as np
 from dataloaders.coco import CocoInstances
 from dataloaders.davis import DavisInstances
 from dataloaders.folder import FolderInstances
-from dataloaders.instances import Instances, Subset
+from dataloaders.instances import Instances, Subset, category_indices
 from dataloaders.pascal import PascalInstances
 from dataloaders.sbd import SbdInstances
 from dataloaders.shapes import ShapesInstances
 
 DATASETS = ("pascal", "sbd", "coco", "folder", "davis", "shapes")
-SHAPES_COUNT = 200
+# Which data sets have an option.
+TAKES = {
+    "root": ("pascal", "sbd", "coco", "folder", "davis"),
+    "split": ("pascal", "sbd", "coco", "davis"),
+    "annotations": ("coco",),
+    "count": ("shapes",),
+}
 
 Root = str | PathLike[str]
 
@@ -41,26 +47,31 @@ def open_dataset(
             val2017). Folders and shapes have no parts.
         annotations: For coco: the JSON file, where it is not at its place under `root`.
         categories: Names of the categories to keep; None keeps all.
-        count: For shapes: number of objects.
+        count: For shapes: number of objects, 200 if None.
         seed: For shapes: which ones.
 
     Raises:
         ValueError: An unknown name, an option the data set does not have, a layout other than
             expected, or no object at all.
     """
-    _check_options(name, root, split, annotations, count)
-    if name == "shapes":
-        instances: Instances = ShapesInstances(SHAPES_COUNT if count is None else count, seed)
-    elif name == "coco":
-        instances = _open_coco(Path(root or ""), split, annotations, categories)
-    elif name == "folder":
-        instances = FolderInstances(root or "")
-    elif name == "pascal":
-        instances = PascalInstances(root or "", split or "val")
-    elif name == "sbd":
-        instances = SbdInstances(root or "", split or "trainval")
-    else:
-        instances = DavisInstances(root or "", split or "val")
+    if name not in DATASETS:
+        raise ValueError(f"unknown data set {name!r}; expected one of {', '.join(DATASETS)}")
+    if root is None and name in TAKES["root"]:
+        raise ValueError(f"{name} needs its folder: give --root")
+    given = {"root": root, "split": split, "annotations": annotations, "count": count}
+    for option, names in TAKES.items():
+        if given[option] is not None and name not in names:
+            raise ValueError(f"{name} has no {option}; {option} is for {', '.join(names)}")
+    folder: Root = root or ""
+    openers: dict[str, Callable[[], Instances]] = {
+        "pascal": lambda: PascalInstances(folder, split or "val"),
+        "sbd": lambda: SbdInstances(folder, split or "trainval"),
+        "coco": lambda: _open_coco(Path(folder), split, annotations, categories),
+        "folder": lambda: FolderInstances(folder),
+        "davis": lambda: DavisInstances(folder, split or "val"),
+        "shapes": lambda: ShapesInstances(200 if count is None else count, seed),
+    }
+    instances = openers[name]()
     if categories is not None and name != "coco":
         instances = with_categories(instances, categories)
     if not len(instances):
@@ -69,36 +80,9 @@ def open_dataset(
 
 
 def with_categories(instances: Instances, categories: Sequence[str]) -> Subset:
-    """Return the objects of these categories only; the categories keep their indices.
-
-    Raises:
-        ValueError: A category the data set does not have.
-    """
-    names = instances.category_names
-    unknown = sorted(set(categories) - set(names))
-    if unknown:
-        there = ", ".join(names) or "none"
-        raise ValueError(f"unknown category {unknown[0]!r} in {instances.name}; there are: {there}")
-    wanted = [names.index(category) for category in categories]
+    """Return the objects of these categories only; the categories keep their indices."""
+    wanted = category_indices(instances.name, instances.category_names, categories)
     return Subset(instances, np.isin(instances.index.category, wanted))
-
-
-def _check_options(
-    name: str, root: Root | None, split: str | None, annotations: Root | None, count: int | None
-) -> None:
-    if name not in DATASETS:
-        raise ValueError(f"unknown data set {name!r}; expected one of {', '.join(DATASETS)}")
-    if root is None and name != "shapes":
-        raise ValueError(f"{name} needs its folder: give --root")
-    takes = {
-        "root": (root, [n for n in DATASETS if n != "shapes"]),
-        "split": (split, ["pascal", "sbd", "coco", "davis"]),
-        "annotations": (annotations, ["coco"]),
-        "count": (count, ["shapes"]),
-    }
-    for option, (value, names) in takes.items():
-        if value is not None and name not in names:
-            raise ValueError(f"{name} has no {option}; {option} is for {', '.join(names)}")
 
 
 def _open_coco(
@@ -107,15 +91,12 @@ def _open_coco(
     """Open COCO as published, or `instances.json` beside `images`, or a named JSON file."""
     published = root / "annotations" / f"instances_{split or 'val2017'}.json"
     single = root / "instances.json"
-    if annotations is not None:
-        file = Path(annotations)
-    else:
-        file = single if split is None and single.is_file() else published
-        if not file.is_file():
-            raise ValueError(
-                f"{root}: no COCO instances; expected {published} (as published) or {single}, "
-                "or name the file with --annotations. COCO is at cocodataset.org"
-            )
+    file = Path(annotations or (single if split is None and single.is_file() else published))
+    if annotations is None and not file.is_file():
+        raise ValueError(
+            f"{root}: no COCO instances; expected {published} (as published) or {single}, "
+            "or name the file with --annotations. COCO is at cocodataset.org"
+        )
     part = split or file.stem.removeprefix("instances_")
     folders = (root / part, root / "images", root)
     return CocoInstances(file, next((f for f in folders if f.is_dir()), root), categories)

@@ -23,41 +23,36 @@ class PascalInstances(LabelMapInstances):
     Args:
         root: The folder that holds VOCdevkit, VOCdevkit itself, or VOC2012.
         split: `train`, `val`, `trainval`, or any other list in ImageSets/Segmentation.
-
-    Raises:
-        ValueError: The layout is another, or a file is missing or unreadable.
     """
 
     category_names = VOC_CATEGORIES
     image_space = "voc"
 
     def __init__(self, root: str | PathLike[str], split: str = "val") -> None:
-        base = find_voc(root)
+        hint = "Get it with: python -m dextr download voc2012"
+        base = find_base(root, PLACES, NEEDED, "PASCAL VOC 2012", hint)
         names = read_split(base / LISTS, split)
         files = {k: (f"JPEGImages/{k}.jpg", f"SegmentationObject/{k}.png") for k in names}
         super().__init__(f"pascal-{split}", base, split, files)
 
-    def class_path(self, image: int) -> Path:
-        """Return the file that holds the classes of image number `image`."""
-        return self.base / "SegmentationClass" / self.label_path(image).name
-
     def annotation_paths(self, image: int) -> list[Path]:
-        return [self.label_path(image), self.class_path(image)]
+        label_path = self.label_path(image)
+        return [label_path, self.base / "SegmentationClass" / label_path.name]
 
     def read_labels(self, image: int) -> NDArray[np.int32]:
         labels = read_label_map(self.label_path(image))
         return np.where(labels == VOID_LABEL, VOID, labels.astype(np.int32))
 
     def find_objects(self, image: int) -> NDArray[np.int64]:
-        labels = read_label_map(self.label_path(image))
-        classes = read_label_map(self.class_path(image))
+        label_path, class_path = self.annotation_paths(image)
+        labels, classes = read_label_map(label_path), read_label_map(class_path)
         if labels.shape != classes.shape:
             raise ValueError(
-                f"{self.label_path(image)} is {labels.shape[1]} x {labels.shape[0]} pixels, "
-                f"but {self.class_path(image)} is {classes.shape[1]} x {classes.shape[0]}"
+                f"{label_path} is {labels.shape[1]} x {labels.shape[0]} pixels, "
+                f"but {class_path} is {classes.shape[1]} x {classes.shape[0]}"
             )
         if labels.dtype != np.uint8 or classes.dtype != np.uint8:
-            raise ValueError(f"{self.label_path(image)}: expected 8-bit masks")
+            raise ValueError(f"{label_path}: expected 8-bit masks")
         joint = np.left_shift(labels, 8, dtype=np.uint16) | classes
         counts = np.bincount(joint.ravel(), minlength=256 * 256).reshape(256, 256)
         areas = counts.sum(axis=1)
@@ -65,27 +60,6 @@ class PascalInstances(LabelMapInstances):
         by_class = counts[found, 1:VOID_LABEL]
         category = np.where(by_class.any(axis=1), by_class.argmax(axis=1), -1)
         if category.max(initial=-1) >= len(VOC_CATEGORIES):
-            raise ValueError(
-                f"{self.class_path(image)}: expected classes 1..{len(VOC_CATEGORIES)}, "
-                f"got {category.max() + 1}"
-            )
+            expected = f"expected classes 1..{len(VOC_CATEGORIES)}"
+            raise ValueError(f"{class_path}: {expected}, got {category.max() + 1}")
         return np.column_stack([found, category, areas[found]])
-
-
-def find_voc(root: str | PathLike[str]) -> Path:
-    """Return the VOC2012 folder at or under `root`.
-
-    Raises:
-        ValueError: There is none.
-    """
-    hint = "Get it with: python -m dextr download voc2012"
-    return find_base(root, PLACES, NEEDED, "PASCAL VOC 2012", hint)
-
-
-def pascal_image_ids(root: str | PathLike[str], split: str = "val") -> list[str]:
-    """Return the names of a split's images, to leave them out elsewhere.
-
-    Raises:
-        ValueError: The layout is another or has no such split.
-    """
-    return read_split(find_voc(root) / LISTS, split)

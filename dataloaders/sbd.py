@@ -26,9 +26,6 @@ class SbdInstances(LabelMapInstances):
     Args:
         root: The folder that holds benchmark_RELEASE, that folder itself, or its `dataset`.
         split: `train`, `val`, another list there, or `trainval` for both.
-
-    Raises:
-        ValueError: The layout is another, or a file is missing or unreadable.
     """
 
     category_names = VOC_CATEGORIES
@@ -50,19 +47,13 @@ class SbdInstances(LabelMapInstances):
         found, areas = count_labels(labels)
         by_label = np.concatenate([[0], classes, [0]])  # last: void, label -1
         if found.max(initial=0) > len(classes):
-            raise ValueError(
-                f"{self.label_path(image)}: object {found.max()} has no category: "
-                f"GTinst.Categories holds {len(classes)}"
-            )
+            reason = f"object {found.max()} has no category: GTinst.Categories holds {len(classes)}"
+            raise ValueError(f"{self.label_path(image)}: {reason}")
         return np.column_stack([found, by_label[found] - 1, areas])
 
 
 def read_truth(path: Path) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Read an `inst` file: labels (H, W) with `VOID`, and the class 1..20 of each object.
-
-    Raises:
-        ValueError: The file is unreadable or not of this kind; the message names it.
-    """
+    """Read an `inst` file: labels (H, W) with `VOID`, and the class 1..20 of each object."""
     from scipy.io import loadmat
 
     try:
@@ -86,10 +77,10 @@ def check_compressed_parts(content: bytes) -> None:
     """Raise an error if a part of a MAT-file fails its checksum: scipy's reader would crash."""
     if content[HEADER_BYTES - 2 : HEADER_BYTES] != b"IM":
         raise ValueError("no MAT-file of version 5 or 7, little-endian")
-    position = HEADER_BYTES
-    while position < len(content):
-        kind, size = struct.unpack_from("<II", content, position)
-        position += 8
+    start = HEADER_BYTES
+    while start < len(content):
+        kind, size = struct.unpack_from("<II", content, start)
+        start, end = start + 8, start + 8 + size
         if kind == COMPRESSED:
-            zlib.decompress(content[position : position + size])
-        position += size
+            zlib.decompress(content[start:end])
+        start = end

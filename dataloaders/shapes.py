@@ -14,29 +14,21 @@ OBJECTS_PER_IMAGE = 3
 
 
 class ShapesInstances(Instances):
-    """Images with up to three overlapping textured objects each, the same for the same seed.
-
-    Args:
-        count: Number of objects.
-        seed: Another seed gives other images.
-        hw: Height and width of the images.
-    """
+    """`count` textured objects, up to three in an image of size `hw`, the same for a seed."""
 
     category_names = ("shape",)
 
     def __init__(self, count: int = 200, seed: int = 0, hw: tuple[int, int] = (240, 320)) -> None:
         if count < 1:
             raise ValueError(f"expected at least 1 object, got {count}")
-        self.name = "shapes"
-        self.seed = seed
-        self.hw = hw
+        self.name, self.seed, self.hw = "shapes", seed, hw
         rows: list[tuple[int, int, int, int]] = []
-        image = 0
+        images = 0
         while len(rows) < count:
-            areas = np.bincount(self._scene(image)[1].ravel(), minlength=OBJECTS_PER_IMAGE + 1)
-            rows += [(image, k, 0, int(a)) for k, a in enumerate(areas) if k > 0 and a > 0]
-            image += 1
-        self.index = ObjectIndex.of_rows([f"{i:06d}" for i in range(image)], rows[:count])
+            areas = np.bincount(self._scene(images)[1].ravel()).tolist()
+            rows += [(images, k, 0, area) for k, area in enumerate(areas) if k and area]
+            images += 1
+        self.index = ObjectIndex.of_rows([f"{i:06d}" for i in range(images)], rows[:count])
 
     def read_image(self, image: int) -> NDArray[np.uint8]:
         return self._scene(image)[0]

@@ -1,8 +1,6 @@
 """DEXTR: the mask of an object from its four extreme points.
 
->>> from dextr import load_predictor  # doctest: +SKIP
->>> prediction = load_predictor().predict(image, points)  # doctest: +SKIP
->>> prediction.mask  # doctest: +SKIP
+>>> mask = load_predictor().predict(image, points).mask  # doctest: +SKIP
 """
 
 from dextr.geometry import Box, CropWindow

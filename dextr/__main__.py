@@ -26,19 +26,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str] | None) -> int:
     args = sys.argv[1:] if argv is None else list(argv)
     if not args or args[0] in ("-h", "--help"):
-        print(_help())
+        print("usage: dextr COMMAND ...   (dextr COMMAND --help explains one)\n\ncommands:")
+        print("\n".join(f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items()))
         return 0 if args else 2
     if args[0] not in COMMANDS:
         raise ValueError(f"no command {args[0]!r}: expected one of {', '.join(COMMANDS)}")
     module, _ = COMMANDS[args[0]]
     return importlib.import_module(module).main(args[1:])
-
-
-def _help() -> str:
-    lines = [f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items()]
-    return "\n".join(
-        ["usage: dextr COMMAND ...   (dextr COMMAND --help explains one)", "", "commands:", *lines]
-    )
 
 
 if __name__ == "__main__":

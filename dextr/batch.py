@@ -43,21 +43,14 @@ class Batch:
     def to(self, device: torch.device | str, channels_last: bool = False) -> Batch:
         """Return the batch on a device; from pinned memory the copy runs beside other work."""
         layout = torch.channels_last if channels_last else torch.contiguous_format
-        return replace(
-            self,
-            inputs=self.inputs.to(device, non_blocking=True, memory_format=layout),
-            targets=self.targets.to(device, non_blocking=True),
-            voids=self.voids.to(device, non_blocking=True),
-        )
+        inputs = self.inputs.to(device, non_blocking=True, memory_format=layout)
+        targets, voids = (t.to(device, non_blocking=True) for t in (self.targets, self.voids))
+        return replace(self, inputs=inputs, targets=targets, voids=voids)
 
     def pin_memory(self) -> Batch:
         """Return the batch in page-locked memory (DataLoader calls this)."""
-        return replace(
-            self,
-            inputs=self.inputs.pin_memory(),
-            targets=self.targets.pin_memory(),
-            voids=self.voids.pin_memory(),
-        )
+        inputs, targets, voids = (t.pin_memory() for t in (self.inputs, self.targets, self.voids))
+        return replace(self, inputs=inputs, targets=targets, voids=voids)
 
 
 def on_device(

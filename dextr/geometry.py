@@ -15,9 +15,7 @@ SIZE = 512
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle of pixels, half-open: columns x0 .. x1 - 1, rows y0 .. y1 - 1.
-
-    It may leave the image.
+    """Pixels of columns x0 .. x1 - 1 and rows y0 .. y1 - 1 (half-open); may leave the image.
 
     >>> Box(2, 3, 5, 4).hw
     (1, 3)
@@ -34,11 +32,7 @@ class Box:
 
     @classmethod
     def of_mask(cls, mask: NDArray) -> Box:
-        """Return the tight box of a mask (H, W).
-
-        Raises:
-            ValueError: The mask holds no pixel.
-        """
+        """Return the tight box of a mask (H, W); an empty one is a ValueError."""
         rows = np.flatnonzero(mask.any(axis=1))
         if rows.size == 0:
             raise ValueError(f"the mask is empty: no pixel of {mask.shape} is set")
@@ -62,11 +56,7 @@ class Box:
         return Box(self.x0 - margin, self.y0 - margin, self.x1 + margin, self.y1 + margin)
 
     def inside(self, hw: tuple[int, int]) -> Box:
-        """Return the part of the box inside an image of that size.
-
-        Raises:
-            ValueError: No pixel of the box lies inside.
-        """
+        """Return the part inside an image of that size; a ValueError if there is none."""
         return Box(max(self.x0, 0), max(self.y0, 0), min(self.x1, hw[1]), min(self.y1, hw[0]))
 
     def slices(self, origin: Box | None = None) -> tuple[slice, slice]:
@@ -78,6 +68,8 @@ class Box:
 @dataclass(frozen=True)
 class CropWindow:
     """The part of an image the network sees, resized to a square without keeping its aspect.
+
+    Arrays given to it must have the image's or the crop's size; a ValueError says so.
 
     Attributes:
         box: The object's box with its margin; may leave the image (zero there).
@@ -151,35 +143,28 @@ class CropWindow:
             array: (H, W) or (H, W, C), of the image's size.
             interpolation: An OpenCV flag. `INTER_NEAREST` keeps the type; with any other the
                 array becomes float32 first, and cubic overshoots its range a little.
-
-        Raises:
-            ValueError: The array has another size than the window's image.
         """
         self._check_size(array, self.image_hw)
-        nearest = interpolation == cv2.INTER_NEAREST
-        dtype = array.dtype if nearest and array.dtype != bool else np.dtype(np.uint8)
-        if not nearest:
-            dtype = np.dtype(np.float32)
+        dtype = array.dtype if interpolation == cv2.INTER_NEAREST else np.dtype(np.float32)
+        plain = np.dtype(np.uint8) if dtype.kind == "b" else dtype
         seen = self.box.inside(self.image_hw)
         if seen == self.box:
-            content = np.ascontiguousarray(array[seen.slices()], dtype=dtype)
+            content = np.ascontiguousarray(array[seen.slices()], dtype=plain)
         else:
-            content = np.zeros(self.box.hw + array.shape[2:], dtype)
+            content = np.zeros(self.box.hw + array.shape[2:], plain)
             content[seen.slices(self.box)] = array[seen.slices()]
         crop = cv2.resize(content, (self.size, self.size), interpolation=interpolation)
-        return crop.astype(bool) if array.dtype == bool and nearest else crop
+        return crop.astype(dtype, copy=False)
 
     def to_crop(self, points: NDArray) -> NDArray[np.float64]:
         """Map image points (N, 2), xy, into the crop; pixel centres are integers in both."""
-        points = np.asarray(points, dtype=np.float64)
         corner = (self.box.x0 - 0.5, self.box.y0 - 0.5)
-        return (points - corner) * self.scale - 0.5
+        return (np.asarray(points, dtype=np.float64) - corner) * self.scale - 0.5
 
     def to_image(self, points: NDArray) -> NDArray[np.float64]:
         """Map crop points (N, 2), xy, back into the image: the inverse of `to_crop`."""
-        points = np.asarray(points, dtype=np.float64)
         corner = (self.box.x0 - 0.5, self.box.y0 - 0.5)
-        return (points + 0.5) / self.scale + corner
+        return (np.asarray(points, dtype=np.float64) + 0.5) / self.scale + corner
 
     def paste(self, prob: NDArray, clip: bool = True) -> NDArray[np.float32]:
         """Put a crop's probabilities (size, size) back into an image of zeros (H, W).
@@ -188,9 +173,6 @@ class CropWindow:
             prob: Values on the crop; resized with cubic interpolation.
             clip: Leave zero what lies outside the tight box, as published; otherwise what lies
                 outside the window.
-
-        Raises:
-            ValueError: `prob` has not the crop's size.
         """
         part, content = self.paste_part(prob, clip)
         image = np.zeros(self.image_hw, np.float32)
@@ -200,9 +182,8 @@ class CropWindow:
     def paste_part(self, prob: NDArray, clip: bool = True) -> tuple[Box, NDArray[np.float32]]:
         """Return the part of the image that `paste` fills, and what it puts there."""
         self._check_size(prob, (self.size, self.size))
-        height, width = self.box.hw
         content = np.ascontiguousarray(prob, dtype=np.float32)
-        content = cv2.resize(content, (width, height), interpolation=cv2.INTER_CUBIC)
+        content = cv2.resize(content, self.box.hw[::-1], interpolation=cv2.INTER_CUBIC)
         part = (self.object_box if clip else self.box).inside(self.image_hw)
         return part, content[part.slices(self.box)]
 

@@ -14,12 +14,8 @@ def render_heatmap(
     """Return the maximum of one Gaussian per point, 1 at a point on a pixel's centre.
 
     A point at distance d gives exp(-4 ln 2 d^2 / fwhm^2). The published code calls the full
-    width at half maximum "sigma"; the standard deviation is fwhm / 2.355.
-
-    Args:
-        points_xy: (N, 2), pixel indices, may lie outside; N may be 0.
-        hw: Height and width of the map.
-        fwhm: Full width at half maximum, in pixels of the map.
+    width at half maximum "sigma"; the standard deviation is fwhm / 2.355. Points are (N, 2), in
+    pixel indices of the map, and may lie outside; N may be 0.
 
     Raises:
         ValueError: The points are not (N, 2), or `fwhm` is not positive.
@@ -34,19 +30,17 @@ def render_heatmap(
         raise ValueError(f"expected points (N, 2), got shape {points.shape}")
     if not fwhm > 0:
         raise ValueError(f"expected a positive fwhm, got {fwhm}")
-    along_x = _gaussian(points[:, 0], hw[1], fwhm)
-    along_y = _gaussian(points[:, 1], hw[0], fwhm)
     heatmap = np.zeros(hw, np.float32)
-    for gx, gy in zip(along_x, along_y, strict=True):
+    for x, y in points:
+        gx, gy = _gaussian(x, hw[1], fwhm), _gaussian(y, hw[0], fwhm)
         rows, columns = _non_zero(gy), _non_zero(gx)
         near = heatmap[rows, columns]
         np.maximum(near, gy[rows, None] * gx[None, columns], out=near)
     return heatmap
 
 
-def _gaussian(centres: NDArray, length: int, fwhm: float) -> NDArray[np.float32]:
-    distance = np.arange(length)[None, :] - centres[:, None]
-    return np.exp2(-4 * (distance / fwhm) ** 2).astype(np.float32)
+def _gaussian(centre: float, length: int, fwhm: float) -> NDArray[np.float32]:
+    return np.exp2(-4 * ((np.arange(length) - centre) / fwhm) ** 2).astype(np.float32)
 
 
 def _non_zero(gaussian: NDArray[np.float32]) -> slice:

@@ -11,15 +11,12 @@ from dextr.heatmap import render_heatmap
 
 
 def encode(image: NDArray, window: CropWindow, points_in_crop: NDArray) -> NDArray[np.float32]:
-    """Return the network's input for one object.
+    """Return the network's input for one object, (4, S, S): R, G, B and heat map, 0..255.
 
     Args:
         image: (H, W, 3), RGB, values 0..255.
         window: The object's window in that image.
         points_in_crop: (N, 2), xy, in pixels of the crop.
-
-    Returns:
-        (4, S, S): R, G, B and the heat map stretched to 0..255.
     """
     inputs = np.empty((4, window.size, window.size), np.float32)
     for channel in range(3):
@@ -39,10 +36,7 @@ def fill_heat_channel(inputs: NDArray[np.float32], points_in_crop: NDArray) -> N
 def decode(logits: NDArray, window: CropWindow, clip: bool = True) -> NDArray[np.float32]:
     """Return the probability map (H, W) in the image for logits (S, S) on the crop.
 
-    Args:
-        logits: (S, S), or with leading axes of length 1.
-        window: The window the input was cut with.
-        clip: Leave zero what lies outside the object's tight box, as published.
+    Leading axes of length 1 are dropped; `clip` as in `CropWindow.paste`.
     """
     part, content = decode_part(logits, window, clip)
     prob = np.zeros(window.image_hw, np.float32)

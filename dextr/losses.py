@@ -6,16 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-VOID_COUNTING = ("excluded", "released")
-
 
 def class_counts(labels: Tensor, void: Tensor | None = None) -> Tensor:
     """Return the numbers of positive and negative pixels that are not void, as a pair."""
     positive = labels >= 0.5
-    if void is None:
-        n_positive = positive.sum()
-        return torch.stack([n_positive, positive.numel() - n_positive])
-    valid = void < 0.5
+    valid = torch.ones_like(positive) if void is None else void < 0.5
     n_positive = (positive & valid).sum()
     return torch.stack([n_positive, valid.sum() - n_positive])
 
@@ -53,10 +48,11 @@ def class_balanced_bce(
             f"expected labels and void of the logits' shape {tuple(logits.shape)}, got "
             f"{tuple(labels.shape)} and {None if void is None else tuple(void.shape)}"
         )
-    if void_counting not in VOID_COUNTING:
-        raise ValueError(f"void_counting must be one of {VOID_COUNTING}, got {void_counting!r}")
-    if reduction not in ("batch", "mean"):
-        raise ValueError(f"reduction must be 'batch' or 'mean', got {reduction!r}")
+    if void_counting not in ("excluded", "released") or reduction not in ("batch", "mean"):
+        raise ValueError(
+            "void_counting must be 'excluded' or 'released', reduction 'batch' or 'mean', got "
+            f"{void_counting!r} and {reduction!r}"
+        )
     valid = class_counts(labels, void) if counts is None else counts
     counted = class_counts(labels) if void_counting == "released" else valid
     n_positive, n_negative = (counted / valid.sum().clamp(min=1)).to(logits.dtype)
@@ -67,5 +63,5 @@ def class_balanced_bce(
         weight = weight * (void < 0.5)
     target = positive.to(logits.dtype)
     total = F.binary_cross_entropy_with_logits(logits, target, weight, reduction="sum")
-    total = total / (logits.shape[0] if batch_size is None else batch_size)
+    total = total / (batch_size or logits.shape[0])
     return total / logits.shape[1:].numel() if reduction == "mean" else total

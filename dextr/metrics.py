@@ -1,4 +1,7 @@
-"""How well a mask agrees with the truth: overlap, outlines, and the score of one object."""
+"""How well a mask agrees with the truth: overlap, outlines, and the score of one object.
+
+Masks of different shapes are a ValueError.
+"""
 
 from __future__ import annotations
 
@@ -19,22 +22,20 @@ TOLERANCE = 0.008
 def iou(pred: NDArray, gt: NDArray, void: NDArray | None = None) -> float:
     """Return intersection over union of two masks (H, W), void pixels left out; 1 if both empty.
 
-    Raises:
-        ValueError: The shapes differ.
-
     >>> iou(np.array([[1, 1, 0]]), np.array([[0, 1, 1]]))
     0.3333333333333333
     """
-    for other in (gt, void):
-        if other is not None and np.shape(other) != np.shape(pred):
-            raise ValueError(
-                f"expected masks of one shape, got {np.shape(pred)}, {np.shape(other)}"
-            )
-    pred, gt = np.asarray(pred) != 0, np.asarray(gt) != 0
-    if void is not None:
-        valid = np.asarray(void) == 0
-        pred, gt = pred & valid, gt & valid
+    void = np.zeros(np.shape(pred), bool) if void is None else void
+    _check_shapes(pred, gt, void)
+    valid = np.asarray(void) == 0
+    pred, gt = (np.asarray(pred) != 0) & valid, (np.asarray(gt) != 0) & valid
     return _share(_count(pred & gt), _count(pred | gt))
+
+
+def _check_shapes(*masks: NDArray) -> None:
+    shapes = [np.shape(mask) for mask in masks]
+    if len(set(shapes)) > 1:
+        raise ValueError(f"expected masks of one shape, got {', '.join(map(str, shapes))}")
 
 
 def _count(mask: NDArray) -> int:
@@ -48,7 +49,6 @@ def _share(part: float, whole: float) -> float:
 def boundary_f(pred: NDArray, gt: NDArray, tolerance: float = TOLERANCE) -> float:
     """Return the boundary F measure of two masks (H, W), as DAVIS has it (Perazzi et al. 2016).
 
-    A pixel is on a boundary if its right, lower or lower right neighbour is on the other side.
     Precision is the share of the prediction's boundary within reach of the truth's, recall the
     other way round, F their harmonic mean; 1 if neither mask has a boundary.
 
@@ -57,24 +57,20 @@ def boundary_f(pred: NDArray, gt: NDArray, tolerance: float = TOLERANCE) -> floa
         gt: The truth.
         tolerance: The reach as a share of the image's diagonal, rounded up to whole pixels.
 
-    Raises:
-        ValueError: The shapes differ.
-
     >>> square = np.pad(np.ones((4, 4), bool), 3)
     >>> boundary_f(square, square), boundary_f(square, np.zeros_like(square))
     (1.0, 0.0)
     """
-    if np.shape(pred) != np.shape(gt):
-        raise ValueError(f"expected masks of one shape, got {np.shape(pred)}, {np.shape(gt)}")
+    _check_shapes(pred, gt)
     ours, theirs = boundary(pred), boundary(gt)
-    n_ours, n_theirs = int(ours.sum()), int(theirs.sum())
+    n_ours, n_theirs = _count(ours), _count(theirs)
     if not n_ours or not n_theirs:
         return float(n_ours == n_theirs)
     reach = math.ceil(tolerance * math.hypot(*np.shape(gt)))
     box = Box.of_mask(ours | theirs).slices()
     ours, theirs = ours[box], theirs[box]
-    precision = int(ours[_near(theirs, reach)].sum()) / n_ours
-    recall = int(theirs[_near(ours, reach)].sum()) / n_theirs
+    precision = _count(ours & _near(theirs, reach)) / n_ours
+    recall = _count(theirs & _near(ours, reach)) / n_theirs
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
@@ -99,7 +95,7 @@ class ObjectScore:
 
     Attributes:
         row: The object's row in its data set.
-        name: The object's identity.
+        name: Its identity.
         category: Index into the data set's category names; -1 where it has none.
         area: Pixels of the object.
         box_pixels: Pixels of the object's tight box that are not void.
@@ -152,10 +148,7 @@ def score_object(
         prob: Probabilities in the image.
         thresholds: At least one; boundaries are compared at the first.
         row: The object's row in its data set.
-        tolerance: Of the boundary F measure (see `boundary_f`); None leaves it out.
-
-    Raises:
-        ValueError: The map has another size than the image.
+        tolerance: Of `boundary_f`; None leaves it out.
     """
     if prob.shape != instance.hw:
         raise ValueError(

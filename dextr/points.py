@@ -1,6 +1,8 @@
-"""Extreme points: order, check, simulate, and place on the crop. Pure functions."""
+"""Extreme points: check, simulate, and place on the crop. Pure functions."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -10,6 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from dextr.geometry import Box, CropWindow
 
 SIDES = ("left", "right", "top", "bottom")
+EXTREMES = len(SIDES)
 
 
 def check_points(points: ArrayLike, image_hw: tuple[int, int]) -> NDArray[np.float64]:
@@ -39,7 +42,7 @@ def check_points(points: ArrayLike, image_hw: tuple[int, int]) -> NDArray[np.flo
         raise ValueError(f"points must be finite numbers, got ({x:g}, {y:g})")
     height, width = image_hw
     limit = np.array([width, height]) - 0.5
-    outside = (array < -0.5).any(axis=1) | (array > limit).any(axis=1)
+    outside = ((array < -0.5) | (array > limit)).any(axis=1)
     if outside.any():
         x, y = array[outside][0]
         raise ValueError(
@@ -54,32 +57,13 @@ def check_points(points: ArrayLike, image_hw: tuple[int, int]) -> NDArray[np.flo
     return np.clip(array, 0, limit - 0.5)
 
 
-def order_extremes(points: NDArray) -> NDArray:
-    """Return the left-, right-, top- and bottom-most of points (N, 2) as (4, 2).
-
-    >>> order_extremes(np.array([[5, 9], [9, 4], [0, 5], [4, 0]])).tolist()
-    [[0, 5], [9, 4], [4, 0], [5, 9]]
-    """
-    points = np.asarray(points)
-    x, y = points[:, 0], points[:, 1]
-    return points[[x.argmin(), x.argmax(), y.argmin(), y.argmax()]]
-
-
 def sample_extreme_points(
     mask: NDArray, pert: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Draw one object pixel near each extreme of a mask.
+    """Draw one object pixel near each extreme of a mask (H, W): (4, 2), xy.
 
-    For each side, one pixel is drawn evenly among the object's pixels at most `pert` pixels from
-    that extreme (0: among those on the very edge).
-
-    Args:
-        mask: (H, W), non-zero on the object.
-        pert: Distance from the extreme in pixels of the mask, at least 0.
-        rng: Source of the draw.
-
-    Returns:
-        (4, 2), xy, in the order left, right, top, bottom.
+    For each side (left, right, top, bottom), one pixel is drawn evenly among the object's pixels
+    at most `pert` pixels from that extreme (0: among those on the very edge).
 
     Raises:
         ValueError: The mask is empty or `pert` negative.
@@ -90,18 +74,17 @@ def sample_extreme_points(
     box = Box.of_mask(mask)
     reach = int(pert) + 1
     bands = (
-        Box(box.x0, box.y0, min(box.x0 + reach, box.x1), box.y1),
-        Box(max(box.x1 - reach, box.x0), box.y0, box.x1, box.y1),
-        Box(box.x0, box.y0, box.x1, min(box.y0 + reach, box.y1)),
-        Box(box.x0, max(box.y1 - reach, box.y0), box.x1, box.y1),
+        replace(box, x1=min(box.x0 + reach, box.x1)),
+        replace(box, x0=max(box.x1 - reach, box.x0)),
+        replace(box, y1=min(box.y0 + reach, box.y1)),
+        replace(box, y0=max(box.y1 - reach, box.y0)),
     )
-    return np.array([_draw_pixel(mask, band, rng) for band in bands])
-
-
-def _draw_pixel(mask: NDArray, band: Box, rng: np.random.Generator) -> NDArray[np.float64]:
-    rows, columns = np.nonzero(mask[band.slices()])
-    k = rng.integers(len(rows))
-    return np.array([band.x0 + columns[k], band.y0 + rows[k]], dtype=np.float64)
+    drawn = []
+    for band in bands:
+        rows, columns = np.nonzero(mask[band.slices()])
+        k = rng.integers(len(rows))
+        drawn.append([band.x0 + columns[k], band.y0 + rows[k]])
+    return np.array(drawn, dtype=np.float64)
 
 
 def jitter_points(
@@ -109,9 +92,8 @@ def jitter_points(
 ) -> NDArray[np.float64]:
     """Move each point by a whole number of pixels up to `noise` along x and y, inside the image."""
     reach = int(noise)
-    moved = np.asarray(points, dtype=np.float64)
-    moved = moved + rng.integers(-reach, reach + 1, size=moved.shape)
-    return np.clip(moved, 0, np.array([image_hw[1], image_hw[0]]) - 1)
+    moved = points + rng.integers(-reach, reach + 1, size=np.shape(points))
+    return np.clip(moved.astype(np.float64), 0, (image_hw[1] - 1, image_hw[0] - 1))
 
 
 def place_clicks(points: NDArray, window: CropWindow) -> NDArray[np.float64]:
@@ -122,12 +104,8 @@ def place_clicks(points: NDArray, window: CropWindow) -> NDArray[np.float64]:
     goes to its pixel's outer edge in that direction; in every other respect a click goes to its
     pixel's centre. Which click marks which side does not depend on their order.
 
-    Args:
-        points: (N, 2), xy, in the image; at least 4.
-        window: The window around these points.
-
-    Returns:
-        (N, 2), xy, whole pixels of the crop.
+    Takes at least 4 points (N, 2), xy, and the window around them; returns whole pixels of the
+    crop, likewise.
     """
     pixels = np.floor(np.asarray(points, dtype=np.float64) + 0.5)
     offset = pixels - (window.box.x0, window.box.y0)
@@ -161,8 +139,7 @@ def next_click(
 
     Args:
         mask: (H, W), the mask so far.
-        truth: (H, W) bool, the object. Its outline are its pixels with one of another kind, or
-            the image's end, among their eight neighbours.
+        truth: (H, W) bool, the object; see `outline`.
         void: (H, W) bool, undecided pixels.
         clicks: (N, 2), xy: pixels that are not clicked again.
 
@@ -175,9 +152,9 @@ def next_click(
     if not depth[y, x]:
         return None
     free = outline(truth)
-    columns, rows = np.floor(np.asarray(clicks, np.float64) + 0.5).astype(int).reshape(-1, 2).T
-    height, width = truth.shape
-    free[rows.clip(0, height - 1), columns.clip(0, width - 1)] = False
+    pixels = np.floor(np.asarray(clicks, np.float64) + 0.5).astype(int).reshape(-1, 2)
+    columns, rows = pixels.clip(0, np.array(truth.shape[::-1]) - 1).T
+    free[rows, columns] = False
     ys, xs = np.nonzero(free)
     if not len(xs):
         return None
@@ -186,7 +163,7 @@ def next_click(
 
 
 def outline(mask: NDArray) -> NDArray[np.bool_]:
-    """Return the pixels (H, W) of a mask that touch its outside or the image's end."""
+    """Return the pixels (H, W) of a mask with its outside or the image's end among 8 neighbours."""
     inner = cv2.erode(np.pad(mask, 1).astype(np.uint8), np.ones((3, 3), np.uint8))[1:-1, 1:-1]
     return mask & (inner == 0)
 

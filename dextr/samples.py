@@ -13,6 +13,8 @@ from dextr.inputs import decode, decode_part
 
 # Probability above which a pixel is the object's.
 THRESHOLD = 0.8
+# IoU below which an object is hard, or weakly segmented (paper section 4.6).
+HARD_BELOW = 0.8
 
 
 @dataclass(frozen=True)

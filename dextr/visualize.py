@@ -14,14 +14,12 @@ from dextr.common.files import replacing
 from dextr.common.label_png import palette
 from dextr.geometry import Box
 
+Color = tuple[int, int, int]
 WHITE = (255, 255, 255)
 
 
-def object_color(number: int) -> tuple[int, int, int]:
-    """Return the colour, RGB, that stands for object 1, 2, ... in pictures.
-
-    It is the palette's colour made brighter, so that it shows on a photo.
-    """
+def object_color(number: int) -> Color:
+    """Return the colour, RGB, of object 1, 2, ...: the palette's, brighter to show on a photo."""
     color = palette()[(number - 1) % 255 + 1]
     red, green, blue = np.rint(255 * np.sqrt(color / 255)).astype(int).tolist()
     return red, green, blue
@@ -46,9 +44,6 @@ def overlay(
         first: Number of the first object; it chooses the colours.
         outline: Whether outlines are drawn.
 
-    Returns:
-        (H, W, 3), RGB.
-
     Raises:
         ValueError: A mask has another size than the image, or points are not (N, 2).
 
@@ -68,11 +63,7 @@ def overlay(
 
 
 def _draw_mask(
-    picture: NDArray[np.uint8],
-    mask: NDArray[np.bool_],
-    color: tuple[int, int, int],
-    alpha: float,
-    thickness: int,
+    picture: NDArray[np.uint8], mask: NDArray[np.bool_], color: Color, alpha: float, thickness: int
 ) -> None:
     if mask.shape != picture.shape[:2]:
         raise ValueError(
@@ -86,28 +77,19 @@ def _draw_mask(
     blend = np.rint(np.arange(256)[:, None] * (1 - alpha) + np.array(color) * alpha)
     area[inside] = blend.astype(np.uint8)[area[inside], [0, 1, 2]]
     if thickness:
-        _draw_outline(area, inside, color, thickness)
+        filled = inside.astype(np.uint8)
+        outlines, _ = cv2.findContours(filled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        # A dark line under the light one: the outline shows on any background.
+        cv2.drawContours(area, outlines, -1, [c // 4 for c in color], thickness + 2)
+        cv2.drawContours(area, outlines, -1, [127 + c // 2 for c in color], thickness)
     picture[part] = area
 
 
-def _draw_outline(
-    area: NDArray[np.uint8],
-    inside: NDArray[np.bool_],
-    color: tuple[int, int, int],
-    thickness: int,
-) -> None:
-    outlines, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    # A dark line under the light one: the outline shows on any ground.
-    cv2.drawContours(area, outlines, -1, [c // 4 for c in color], thickness + 2)
-    cv2.drawContours(area, outlines, -1, [127 + c // 2 for c in color], thickness)
-
-
 def _draw_points(
-    picture: NDArray[np.uint8], points: ArrayLike, color: tuple[int, int, int], thickness: int
+    picture: NDArray[np.uint8], points: ArrayLike, color: Color, thickness: int
 ) -> None:
     array = np.asarray(points, dtype=np.float64)
-    if array.size == 0:
-        return
+    array = array if array.size else np.empty((0, 2))
     if array.ndim != 2 or array.shape[1] != 2:
         raise ValueError(
             f"expected points (N, 2) for each object, got shape {array.shape}: give a list with "

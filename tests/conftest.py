@@ -3,51 +3,42 @@
 import os
 import runpy
 import subprocess
-import sys
 from pathlib import Path
 
+import cv2
 import pytest
+import torch
 from hypothesis import settings
 
 from dextr.common import cli
 
 ROOT = Path(__file__).parents[1]
+# These files start processes: with them first, `make test`'s two workers end together.
+SLOWEST = ("test_processes", "test_train", "test_eval", "test_annotate", "test_demo")
+IN_A_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+
+if IN_A_WORKER:
+    # Each worker has one core, and so have the processes that its tests start.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
 
 settings.register_profile("fixed", deadline=None, derandomize=True, database=None)
 settings.load_profile("fixed")
 
 
-@pytest.fixture
-def run_script(tmp_path):
-    """Return a function that runs a script of the repository as its own process.
-
-    It takes the script's name and arguments, and gives the finished process with its output.
-    Caches go to a folder of the test.
-    """
-
-    def call(script, *arguments, cwd=tmp_path, **environment):
-        variables = {
-            **os.environ,
-            "DEXTR_CACHE": str(tmp_path / "cache"),
-            "OMP_NUM_THREADS": "1",
-            "MPLBACKEND": "agg",
-            **environment,
-        }
-        return subprocess.run(
-            [sys.executable, str(ROOT / script), *map(str, arguments)],
-            cwd=cwd,
-            env=variables,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-
-    return call
+def pytest_collection_modifyitems(items):
+    if IN_A_WORKER:
+        items.sort(key=lambda item: item.path.stem not in SLOWEST)
 
 
 @pytest.fixture
 def run_here(tmp_path, monkeypatch, capsys):
-    """Return a function like `run_script`'s that runs the script in this process: much faster."""
+    """Return a function that runs a script of the repository in this process.
+
+    It takes the script's name and arguments, and gives the finished process with its output.
+    Caches go to a folder of the test.
+    """
 
     def call(script, *arguments):
         monkeypatch.chdir(tmp_path)
@@ -61,3 +52,12 @@ def run_here(tmp_path, monkeypatch, capsys):
         return subprocess.CompletedProcess(arguments, code, shown.out, shown.err)
 
     return call
+
+
+@pytest.fixture
+def one_thread():
+    """Compute with one thread: more add in another order, and differ in the last bits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -56,7 +56,7 @@ def test_example_without_display_or_gui_library(tmp_path):
     assert done.returncode == 0, done.stderr
     for module in ("matplotlib.backends.backend_", "tkinter"):
         assert module not in done.stderr
-    assert "UNTRAINED WEIGHTS" in done.stdout
+    assert "weights are UNTRAINED" in done.stdout
     assert f"wrote {output} and {tmp_path}/new/coffee_overlay.png" in done.stdout
     labels = read(output)
     assert labels.shape == (400, 600)
@@ -101,7 +101,10 @@ def test_objects_of_an_own_photo(script, photo, tmp_path, capsys):
         (["--output", "m.jpg"], "a folder or a file name that ends in .png"),
         (["--labels", ","], "no labels in it"),
         (["--points", "", "--output", "m.png"], "at least 4 points|x, y pairs"),
-        (["--points", "a,b c,d", "--output", "m.png"], "expected pairs of numbers"),
+        (
+            ["--points", "a,b c,d", "--output", "m.png"],
+            'expected "x,y x,y x,y x,y": points must be numbers',
+        ),
         (["--points", "1,2 3,4,5 6,7 8,9", "--output", "m.png"], "points must be numbers"),
         (["--points", "1,2 3,4 5,6 nan,9", "--output", "m.png"], "finite"),
         (["--points", "1,2 3,4 5,6 7,100", "--output", "m.png"], "outside the image of 150 x 100"),

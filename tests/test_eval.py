@@ -1,16 +1,16 @@
-"""eval.py as a user runs it: on made data sets, as its own process."""
+"""eval.py as a user runs it: on made data sets."""
 
 import hashlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from support.pair import run_pair
 from support.trees import make_coco, make_davis, make_folder, make_sbd, make_voc
 
 from dataloaders.crops.sources import SourceConfig, open_sources
@@ -46,24 +46,17 @@ def fails(run_here):
     return call
 
 
-def test_the_number_repeats_to_the_last_byte(run_script, tmp_path):
-    """No matter how many threads or processes; the default is synthetic shapes."""
+@pytest.mark.usefixtures("one_thread")
+def test_the_number_repeats_to_the_last_byte(run_here, tmp_path):
+    """No matter how many workers or processes; the default is synthetic shapes."""
     arguments = (*SMALL, "--limit", 11, "--batch-size", 2, "--sweep", "--clicks", 6)
-    one = run_script("eval.py", *arguments, "--workers", 0, "--json", "one.json")
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--no-python"]
-    command = [*launcher, "--nproc-per-node", "2", sys.executable, str(ROOT / "eval.py")]
-    two = subprocess.run(
-        [*command, *map(str, arguments), "--workers", "3", "--json", "two.json"],
-        cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "DEXTR_CACHE": str(tmp_path / "cache")},
-        capture_output=True,
-        text=True,
-    )
-    for finished in (one, two):
-        assert finished.returncode == 0, finished.stderr
-        assert finished.stdout == one.stdout
-    assert one.stdout.startswith("no --dataset given: scoring synthetic shapes")
-    assert one.stdout.count("mean IoU over objects") == 1
+    one = run_here("eval.py", *arguments, "--workers", 0, "--json", "one.json")
+    assert one.returncode == 0, one.stderr
+    command = [sys.executable, ROOT / "eval.py", *arguments, "--workers", 2, "--json", "two.json"]
+    two = run_pair(command, tmp_path, DEXTR_CACHE=str(tmp_path / "cache"))
+    assert two == one.stdout
+    assert two.startswith("no --dataset given: scoring synthetic shapes")
+    assert two.count("mean IoU over objects") == 1
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
 
 

@@ -67,14 +67,14 @@ class Command:
         return self.process.wait(), rest
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_killed_and_interrupted_runs_go_on_with_the_losses_of_an_uninterrupted_one():
     options = TINY + "--shapes 14 --val-fraction 0.2 --epochs 10 --optimizer adamw --lr 1e-3"
     options += " --ema 0.9 --accumulate 2 --batch-size 2 --eval-every 4 --log-every 2"
     options += " --schedule cosine --warmup-steps 3 --hard-examples 3 --corrections 0.5"
     options = options.split()
-    whole = Command(*options, "--output-dir", "whole", "--workers", 1)
-    code, _ = whole.end()
-    assert code == 0
+    whole = [*options, "--output-dir", "whole", "--workers", "1"]
+    assert cli.run(train_pascal.main, whole) == 0
 
     flags = [*options, "--output-dir", "torn", "--resume", "auto", "--save-minutes", 1e-9]
     killed = Command(*flags)
@@ -86,8 +86,7 @@ def test_killed_and_interrupted_runs_go_on_with_the_losses_of_an_uninterrupted_o
     code, said = interrupted.end(signal.SIGINT)
     assert code == 130
     assert "--resume torn" in said
-    code, _ = Command("--resume", "torn").end()
-    assert code == 0
+    assert cli.run(train_pascal.main, ["--resume", "torn"]) == 0
 
     assert losses("torn") == losses("whole")
     steps = [step for step, *_ in losses("torn")]
@@ -124,7 +123,7 @@ def test_pascal_and_other_sources_from_end_to_end(tmp_path):
     predictor = load_predictor(run / "weights.safetensors", "cpu")
     points = [(10, 30), (70, 30), (40, 5), (40, 55)]
     assert predictor.size == 64
-    origin = load_network(run / "weights.safetensors").origin
+    origin = load_network(run / "weights.safetensors").about.origin
     assert origin["config"]["backbone"] == "resnet18"
     assert str(tmp_path) not in str(origin)
     assert predictor.predict(image, points).prob.shape == (60, 80)

@@ -15,12 +15,9 @@ from dextr.samples import Instance
 
 @dataclass(frozen=True)
 class Affine:
-    """One draw of flip, rotation and scale about the point (w/2, h/2), as published.
+    """Left and right mirrored, then turned (anti-clockwise) and enlarged about (w/2, h/2).
 
-    Attributes:
-        flip: Mirror left and right first.
-        degrees: Rotation, anti-clockwise.
-        scale: Enlargement.
+    The point is the published one.
     """
 
     flip: bool = False
@@ -29,18 +26,10 @@ class Affine:
 
     @classmethod
     def draw(
-        cls,
-        rng: np.random.Generator,
-        flip: float,
-        rotation: float,
-        scale: tuple[float, float],
+        cls, rng: np.random.Generator, flip: float, rotation: float, scale: tuple[float, float]
     ) -> Affine:
         """Draw a flip with probability `flip`, degrees in -rotation..rotation, a scale."""
-        return cls(
-            flip=bool(rng.random() < flip),
-            degrees=float(rng.uniform(-rotation, rotation)),
-            scale=float(rng.uniform(*scale)),
-        )
+        return cls(rng.random() < flip, rng.uniform(-rotation, rotation), rng.uniform(*scale))
 
     def matrix(self, hw: tuple[int, int]) -> NDArray[np.float64]:
         """Return the (3, 3) map of homogeneous xy pixel indices from the image to its new frame."""
@@ -62,22 +51,17 @@ def warp_labels(instance: Instance, matrix: NDArray) -> NDArray[np.uint8]:
 def jitter_colour(
     image: NDArray[np.uint8], strength: float, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Return the image with brightness, contrast, saturation and white balance changed.
+    """Return an image (H, W, 3) of other brightness, contrast, saturation and white balance.
 
-    Args:
-        image: (H, W, 3).
-        strength: Largest relative change of each, such as 0.4.
-        rng: Source of the draw.
+    Each changes relatively by up to `strength`, such as 0.4.
     """
     contrast, saturation = 1 + rng.uniform(-strength, strength, 2)
     brightness = 128 * rng.uniform(-strength, strength) * 0.5
     balance = contrast * (1 + rng.uniform(-strength, strength, 3) * 0.25)
     grey_weights = np.array([0.299, 0.587, 0.114])
-    mix = saturation * np.eye(3) + (1 - saturation) * grey_weights[None, :]
-    matrix = np.empty((3, 4))
-    matrix[:, :3] = balance[:, None] * mix
-    matrix[:, 3] = 128 * (1 - balance) + brightness
-    return cv2.transform(image, matrix)
+    mix = saturation * np.eye(3) + (1 - saturation) * grey_weights
+    shift = 128 * (1 - balance) + brightness
+    return cv2.transform(image, np.column_stack([balance[:, None] * mix, shift]))
 
 
 def compress_jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
@@ -92,14 +76,8 @@ def paste_beside(
     """Return the object with another one pasted beside, before or behind it.
 
     Two objects in one crop make the extreme points matter. The other object is resized to 0.5 to
-    1.5 times the object's box and centred near that box's rim.
-
-    Args:
-        instance: The object.
-        other: The object to paste.
-        rng: Source of the draw.
-        most_hidden: Share of the object that may be covered; a draw that hides more is put
-            behind it.
+    1.5 times the object's box and centred near that box's rim. Where it would cover more than the
+    share `most_hidden` of the object, it is put behind.
     """
     box, source = Box.of_mask(instance.mask), Box.of_mask(other.mask)
     factor = rng.uniform(0.5, 1.5) * max(box.hw) / max(source.hw)
@@ -110,20 +88,19 @@ def paste_beside(
     reach = rng.uniform(0.5, 1.1)
     x = round((box.x0 + box.x1) / 2 + reach * box.hw[1] * np.cos(angle) - width / 2)
     y = round((box.y0 + box.y1) / 2 + reach * box.hw[0] * np.sin(angle) - height / 2)
-    if x >= instance.hw[1] or y >= instance.hw[0] or x + width <= 0 or y + height <= 0:
+    if not (-width < x < instance.hw[1] and -height < y < instance.hw[0]):
         return instance
     target = Box(x, y, x + width, y + height)
     seen = target.inside(instance.hw)
-    cut = seen.slices(target)
+    spot, cut = seen.slices(), seen.slices(target)
     colours = cv2.resize(other.image[source.slices()], (width, height))[cut]
     shape = other.mask[source.slices()].astype(np.uint8)
     shape = cv2.resize(shape, (width, height), interpolation=cv2.INTER_NEAREST)[cut] != 0
 
-    hidden = np.count_nonzero(shape & instance.mask[seen.slices()])
+    hidden = np.count_nonzero(shape & instance.mask[spot])
     if hidden > most_hidden * np.count_nonzero(instance.mask) or rng.random() < 0.5:
-        shape = shape & ~instance.mask[seen.slices()]
+        shape = shape & ~instance.mask[spot]
     image, mask, void = instance.image.copy(), instance.mask.copy(), instance.void.copy()
-    image[seen.slices()][shape] = colours[shape]
-    mask[seen.slices()][shape] = False
-    void[seen.slices()][shape] = False
+    image[spot][shape] = colours[shape]
+    mask[spot][shape] = void[spot][shape] = False
     return replace(instance, image=image, mask=mask, void=void)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 
-from dataloaders.crops.training_set import BatchPlan, Key, TrainingSet, collate
+from dataloaders.crops.training_set import BatchPlan, Key, TrainingSet
 from dextr.batch import Batch
 from dextr.common.processes import leave_signals_to_parent
 
@@ -18,23 +17,18 @@ from dextr.common.processes import leave_signals_to_parent
 class BatchLoader:
     """This process's batches of any epoch; its workers live from epoch to epoch.
 
-    Args:
-        training_set: The objects.
-        plan: Which of them make up which batch.
-        workers: Worker processes; 0 prepares objects in between.
-        pin_memory: Give batches in page-locked memory, for a GPU.
+    Without workers, objects are prepared in between. Pinned memory is for a GPU.
     """
 
     def __init__(
         self, training_set: TrainingSet, plan: BatchPlan, workers: int, pin_memory: bool
     ) -> None:
-        self._plan = plan
         self._keys = _EpochKeys(plan)
         self._loader: Any = DataLoader(
             training_set,
             batch_sampler=self._keys,
             num_workers=workers,
-            collate_fn=partial(collate, size=training_set.transform.config.size),
+            collate_fn=_already_a_batch,
             pin_memory=pin_memory,
             worker_init_fn=_begin_worker,
             persistent_workers=workers > 0,
@@ -42,22 +36,27 @@ class BatchLoader:
         )
 
     def __len__(self) -> int:
-        return len(self._plan)
+        return len(self._keys.plan)
 
-    def batches(self, epoch: int, start: int = 0, hard: Sequence[int] = ()) -> Iterable[Batch]:
+    def batches(self, epoch: int, start: int = 0, hard: Sequence[int] = ()) -> Iterator[Batch]:
         """Yield the batches of an epoch from number `start` on; see `BatchPlan.batches`."""
         self._keys.asked = (epoch, start, hard)
-        for batch, keys in zip(self._loader, self._keys, strict=True):
-            yield replace(batch, rows=[row for _, row, _ in keys])
+        yield from self._loader
 
 
-class _EpochKeys(Sampler[list[Key]]):
-    def __init__(self, plan: BatchPlan) -> None:
-        self.plan = plan
-        self.asked: tuple[int, int, Sequence[int]] = (0, 0, ())
+@dataclass
+class _EpochKeys:
+    """What DataLoader walks through in every epoch: the batches asked for last."""
+
+    plan: BatchPlan
+    asked: tuple[int, int, Sequence[int]] = (0, 0, ())
 
     def __iter__(self) -> Iterator[list[Key]]:
         return self.plan.batches(*self.asked)
+
+
+def _already_a_batch(batch: Any) -> Any:
+    return batch
 
 
 def _begin_worker(number: int) -> None:

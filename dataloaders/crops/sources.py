@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from dataloaders.crops.transforms import option
 from dataloaders.instances import CombinedInstances, Instances, Subset
 from dataloaders.open import open_dataset
-from dataloaders.pascal import pascal_image_ids
 
-
-def _source(default: Any, help: str, **more: Any) -> Any:
-    """Return a field of `SourceConfig`: it says what lies on this machine, so it is private."""
-    return field(default=default, metadata={"help": help, "private": True, **more})
+# What lies on this machine stays on it: weights do not carry these options.
+_source = partial(option, private=True)
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ def open_sources(config: SourceConfig, seed: int) -> tuple[Instances, Instances 
     if config.voc_root:
         sources.append(open_dataset("pascal", config.voc_root, config.voc_split))
         validation = open_dataset("pascal", config.voc_root, "val")
-        held_out = pascal_image_ids(config.voc_root, "val")
+        held_out = validation.index.image_ids.tolist()
     if config.sbd_root:
         if not config.voc_root:
             warnings.warn(
@@ -98,7 +96,10 @@ def open_sources(config: SourceConfig, seed: int) -> tuple[Instances, Instances 
         sources.append(open_dataset("davis", config.davis_root, "train"))
     if config.shapes:
         sources.append(open_dataset("shapes", count=config.shapes, seed=seed))
-    training = _combine(sources, held_out)
+    if not sources:
+        raise ValueError("no training objects: name a source, such as --voc-root or --shapes")
+    one = len(sources) == 1 and not held_out
+    training = sources[0] if one else CombinedInstances(sources, exclude=held_out)
     if config.val_fraction:
         training, kept_out = split_by_image(training, config.val_fraction, seed)
         validation = validation or kept_out
@@ -108,27 +109,11 @@ def open_sources(config: SourceConfig, seed: int) -> tuple[Instances, Instances 
     return training, validation
 
 
-def _combine(sources: list[Instances], held_out: list[str]) -> Instances:
-    if not sources:
-        raise ValueError("no training objects: name a source, such as --voc-root or --shapes")
-    if len(sources) == 1 and not held_out:
-        return sources[0]
-    return CombinedInstances(sources, exclude=held_out)
-
-
 def split_by_image(source: Instances, fraction: float, seed: int) -> tuple[Subset, Subset]:
-    """Split a data set in two so that no image is in both.
-
-    Args:
-        source: The data set.
-        fraction: Share of the images that goes to the second part; at least one image.
-        seed: Seed of the draw.
-
-    Returns:
-        The parts: the rest, and the share.
+    """Return two parts, no image in both: the rest, and a share of the images, at least one.
 
     Raises:
-        ValueError: One part would be empty.
+        ValueError: The share is all of them.
     """
     images = np.unique(source.index.image)
     count = max(1, round(fraction * len(images)))
@@ -138,7 +123,5 @@ def split_by_image(source: Instances, fraction: float, seed: int) -> tuple[Subse
         )
     drawn = np.random.default_rng(seed).permutation(images)[:count]
     kept_out = np.isin(source.index.image, drawn)
-    return (
-        Subset(source, ~kept_out, f"{source.name}-rest"),
-        Subset(source, kept_out, f"{source.name}-kept-out"),
-    )
+    rest = Subset(source, ~kept_out, f"{source.name}-rest")
+    return rest, Subset(source, kept_out, f"{source.name}-kept-out")

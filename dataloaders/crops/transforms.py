@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,40 +21,35 @@ STRIP_ROWS = 256
 CUBIC_REACH = 2
 
 
+def option(default: Any, help: str, **more: Any) -> Any:
+    """Return a dataclass field that is a command line option too, with this help."""
+    return field(default=default, metadata={"help": help, **more})
+
+
 @dataclass(frozen=True)
 class TransformConfig:
     """How training objects are varied. The defaults are the paper's; the last group is ours."""
 
-    size: int = field(default=SIZE, metadata={"help": "side of the square crop in pixels"})
-    relax: int = field(default=RELAX, metadata={"help": "margin around the box in image pixels"})
-    pert: float = field(
-        default=5, metadata={"help": "points are drawn up to this far from the extremes (crop px)"}
-    )
-    flip: float = field(default=0.5, metadata={"help": "probability of mirroring"})
-    rotation: float = field(default=20, metadata={"help": "largest rotation in degrees"})
-    scale: tuple[float, float] = field(
-        default=(0.75, 1.25), metadata={"help": "smallest and largest scale"}
-    )
+    size: int = option(SIZE, "side of the square crop in pixels")
+    relax: int = option(RELAX, "margin around the box in image pixels")
+    pert: float = option(5, "points are drawn up to this far from the extremes (crop px)")
+    flip: float = option(0.5, "probability of mirroring")
+    rotation: float = option(20, "largest rotation in degrees")
+    scale: tuple[float, float] = option((0.75, 1.25), "smallest and largest scale")
 
-    relax_range: tuple[int, int] | None = field(
-        default=None, metadata={"help": "draw the margin from this range instead of --relax"}
+    relax_range: tuple[int, int] | None = option(
+        None, "draw the margin from this range instead of --relax"
     )
-    click_jitter: float = field(
-        default=0,
-        metadata={"help": "half of the objects get clicks moved by up to this many image pixels"},
+    click_jitter: float = option(
+        0, "half of the objects get clicks moved by up to this many image pixels"
     )
-    extra_points: int = field(
-        default=0, metadata={"help": "half of the objects get up to this many outline points more"}
-    )
-    colour_jitter: float = field(
-        default=0, metadata={"help": "relative change of brightness, contrast, saturation, balance"}
-    )
-    jpeg: float = field(default=0, metadata={"help": "probability of JPEG noise"})
-    paste: float = field(
-        default=0, metadata={"help": "probability of another object pasted beside"}
-    )
+    extra_points: int = option(0, "half of the objects get up to this many outline points more")
+    colour_jitter: float = option(0, "relative change of brightness, contrast, saturation, balance")
+    jpeg: float = option(0, "probability of JPEG noise")
+    paste: float = option(0, "probability of another object pasted beside")
 
 
+@dataclass(frozen=True)
 class TrainTransform:
     """Flip, rotate, scale, crop, draw points: one object to one example.
 
@@ -61,14 +57,12 @@ class TrainTransform:
     into the turned frame, where the object's box is read off, and then cropped.
     """
 
-    def __init__(self, config: TransformConfig) -> None:
-        self.config = config
+    config: TransformConfig
 
     def __call__(self, instance: Instance, rng: np.random.Generator) -> Example | None:
         """Return one random example; None if nothing of the object stayed in the frame."""
-        config = self.config
-        affine = Affine.draw(rng, config.flip, config.rotation, config.scale)
-        return self.apply(instance, affine, rng)
+        k = self.config
+        return self.apply(instance, Affine.draw(rng, k.flip, k.rotation, k.scale), rng)
 
     def apply(self, instance: Instance, affine: Affine, rng: np.random.Generator) -> Example | None:
         """Return the example for a given flip, rotation and scale."""
@@ -95,14 +89,13 @@ class TrainTransform:
     def _window(
         self, mask: NDArray[np.bool_], rng: np.random.Generator
     ) -> tuple[CropWindow, NDArray | None]:
-        config, hw = self.config, (mask.shape[0], mask.shape[1])
-        relax = config.relax
+        config, relax = self.config, self.config.relax
         if config.relax_range:
-            relax = int(rng.integers(config.relax_range[0], config.relax_range[1] + 1))
+            relax = int(rng.integers(*config.relax_range, endpoint=True))
         if config.click_jitter and rng.random() < 0.5:
             extremes = sample_extreme_points(mask, 0, rng)
-            noise = rng.uniform(0, config.click_jitter + 1)
-            clicks = jitter_points(extremes, noise, hw, rng)
+            hw = (mask.shape[0], mask.shape[1])
+            clicks = jitter_points(extremes, rng.uniform(0, config.click_jitter + 1), hw, rng)
             return CropWindow.around_points(clicks, hw, relax, config.size), clicks
         return CropWindow.around_mask(mask, relax, config.size), None
 
@@ -128,13 +121,10 @@ class TrainTransform:
 def warp_crop(
     image: NDArray[np.uint8], matrix: NDArray, window: CropWindow, out: NDArray[np.float32]
 ) -> None:
-    """Write the crop of an image that is moved by `matrix` into the window's frame.
+    """Write the window's crop of a moved image (H, W, 3) into `out` (3, S, S).
 
-    Args:
-        image: (H, W, 3).
-        matrix: (3, 3) from the image's pixel indices, xy, to the frame's.
-        window: A window of the frame; what lies outside the frame is zero.
-        out: (3, S, S), filled.
+    The matrix (3, 3) maps the image's pixel indices, xy, to the frame that the window is one of;
+    what lies outside the frame is zero.
     """
     x_scale, y_scale = window.scale
     x_shift, y_shift = window.to_crop(np.zeros((1, 2)))[0]
@@ -153,11 +143,10 @@ def warp_crop(
 def _warp_into(image: NDArray[np.uint8], matrix: NDArray, box: Box) -> NDArray[np.float32]:
     """Return what lies in a box of the moved image; only what it shows becomes float."""
     corners = np.array([[x, y, 1] for x in (box.x0, box.x1 - 1) for y in (box.y0, box.y1 - 1)])
-    x, y, _ = np.linalg.inv(matrix) @ corners.T
-    left, right = np.floor(x.min()) - CUBIC_REACH, np.ceil(x.max()) + CUBIC_REACH + 1
-    top, bottom = np.floor(y.min()) - CUBIC_REACH, np.ceil(y.max()) + CUBIC_REACH + 1
-    x0, x1 = np.clip([left, right], 0, image.shape[1]).astype(int)
-    y0, y1 = np.clip([top, bottom], 0, image.shape[0]).astype(int)
+    shown = (np.linalg.inv(matrix) @ corners.T)[:2]
+    low = np.floor(shown.min(axis=1)) - CUBIC_REACH
+    high = np.ceil(shown.max(axis=1)) + CUBIC_REACH + 1
+    (x0, y0), (x1, y1) = np.clip([low, high], 0, image.shape[1::-1]).astype(int)
     height, width = box.hw
     if x0 == x1 or y0 == y1:
         return np.zeros((height, width, 3), np.float32)

@@ -15,27 +15,20 @@ from dextr.points import sample_extreme_points
 
 
 def read_coco_points(path: Path, content: dict[str, Any], from_masks: bool) -> PointsFile:
-    """Return the objects of a COCO file; ids of images, categories and annotations are kept.
+    """Return the objects of a COCO file's content; ids of all that it holds are kept.
 
-    Args:
-        path: The file, for messages.
-        content: What is in it.
-        from_masks: Find each annotation's extreme points on its mask (always the same ones),
-            instead of taking `extreme_points`.
+    With `from_masks` each annotation's extreme points are found on its mask (always the same
+    ones), instead of taking `extreme_points`.
 
     Raises:
-        ValueError: It is no COCO file.
+        ValueError: It is no COCO file; the message names the path.
     """
     check_coco(path, content)
     images = _by_id(path, content["images"], "file_name")
     categories = _by_id(path, content["categories"], "name")
-    found = list(_entries(path, content["annotations"], images, categories, from_masks))
-    return PointsFile(
-        [entry for entry in found if isinstance(entry, ObjectPoints)],
-        [entry for entry in found if isinstance(entry, Problem)],
-        list(categories.values()),
-        {PurePath(record["file_name"].strip()).as_posix(): k for k, record in images.items()},
-    )
+    entries = _entries(path, content["annotations"], images, categories, from_masks)
+    names = {PurePath(record["file_name"].strip()).as_posix(): k for k, record in images.items()}
+    return PointsFile.of_entries(entries, list(categories.values()), names)
 
 
 def _by_id(path: Path, records: list[Any], name: str) -> dict[int, dict[str, Any]]:
@@ -76,7 +69,8 @@ def _entries(
             place = f"{path}: annotation {number}"
             image = _named(images, record.get("image_id"), "image")
             category = _named(categories, record.get("category_id"), "category")
-            hw = _size(image)
+            known = image.get("height") is not None and image.get("width") is not None
+            hw = (int(image["height"]), int(image["width"])) if known else None
             points = _extremes(record, hw) if from_masks else _given(record)
             file = image_of(image["file_name"])
             yield ObjectPoints(number, file, points, category["name"], place, hw)
@@ -93,12 +87,6 @@ def _named(records: dict[int, dict[str, Any]], number: Any, what: str) -> dict[s
     if not _is_id(number) or number not in records:
         raise ValueError(f"there is no {what} {number!r} in the file")
     return records[number]
-
-
-def _size(image: dict[str, Any]) -> tuple[int, int] | None:
-    if image.get("height") is None or image.get("width") is None:
-        return None
-    return int(image["height"]), int(image["width"])
 
 
 def _given(record: dict[str, Any]) -> NDArray[np.float64]:

@@ -7,7 +7,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 from dextr.annotation.objects import AnnotatedImage, AnnotatedObject, Problem
@@ -18,19 +17,12 @@ from dextr.common.rle import rle_to_mask
 
 @dataclass(frozen=True)
 class Written:
-    """What became of one image; small, so that processes can hand it over.
-
-    Attributes:
-        image: The image's name.
-        count: Objects written.
-        problems: Objects that the format cannot hold.
-        record: What the writer needs at the end.
-    """
+    """What became of one image; small, so that processes can hand it over."""
 
     image: str
-    count: int
-    problems: list[Problem] = field(default_factory=list)
-    record: Any = None
+    count: int  # of objects written
+    problems: list[Problem] = field(default_factory=list)  # objects that the format cannot hold
+    record: Any = None  # what the writer needs at the end
 
 
 class Writer(ABC):
@@ -38,11 +30,7 @@ class Writer(ABC):
 
     @abstractmethod
     def image(self, image: AnnotatedImage) -> Written:
-        """Write what belongs to one image.
-
-        Raises:
-            ValueError: The image cannot be written.
-        """
+        """Write what belongs to one image; ValueError if it cannot be written."""
 
     @abstractmethod
     def finish(self, written: list[Written]) -> str:
@@ -53,34 +41,26 @@ class Writer(ABC):
         return self.finish([self.image(image) for image in images if image.readable])
 
 
+@dataclass(frozen=True)
 class CocoWriter(Writer):
     """One JSON file: images, categories, and an annotation per object.
 
     Besides COCO's own fields an annotation has `extreme_points`, so that the file can be read
     again as a file of points, and with polygons `polygon_iou`, how well they give the mask again.
 
-    Args:
+    Attributes:
         path: The file.
         categories: COCO's records of the categories; every label is one's name.
-        image_ids: Each image's number.
+        image_ids: Each image's number, by its name.
         polygons: Write polygons instead of run lengths.
         simplify: How far polygons may move, in pixels.
     """
 
-    def __init__(
-        self,
-        path: str | PathLike[str],
-        categories: list[dict[str, Any]],
-        image_ids: Mapping[str, int],
-        polygons: bool = False,
-        simplify: float = 0.0,
-    ) -> None:
-        self.path = Path(path)
-        self.categories = categories
-        self.image_ids = image_ids
-        self.polygons = polygons
-        self.simplify = simplify
-        self._category_ids = {record["name"]: record["id"] for record in categories}
+    path: str | PathLike[str]
+    categories: list[dict[str, Any]]
+    image_ids: Mapping[str, int]
+    polygons: bool = False
+    simplify: float = 0.0
 
     def image(self, image: AnnotatedImage) -> Written:
         number = self.image_ids[image.name]
@@ -92,10 +72,11 @@ class CocoWriter(Writer):
     def _annotation(self, image_id: int, annotated: AnnotatedObject) -> dict[str, Any]:
         from pycocotools import mask as coco_mask
 
+        categories = {record["name"]: record["id"] for record in self.categories}
         annotation = {
             "id": annotated.number,
             "image_id": image_id,
-            "category_id": self._category_ids[annotated.label],
+            "category_id": categories[annotated.label],
             "iscrowd": 0,
             "area": int(coco_mask.area(annotated.rle)),
             "bbox": [int(n) for n in coco_mask.toBbox(annotated.rle)],
@@ -110,24 +91,21 @@ class CocoWriter(Writer):
         return annotation
 
     def finish(self, written: list[Written]) -> str:
-        records = [image.record for image in written]
-        annotations = [annotation for _, found in records for annotation in found]
+        images = [image.record[0] for image in written]
+        annotations = [annotation for image in written for annotation in image.record[1]]
         content = {
             "info": {"description": "masks from extreme points"},
-            "images": sorted((image for image, _ in records), key=lambda r: r["id"]),
-            "annotations": sorted(annotations, key=lambda r: r["id"]),
+            "images": sorted(images, key=lambda record: record["id"]),
+            "annotations": sorted(annotations, key=lambda record: record["id"]),
             "categories": self.categories,
         }
         with replacing(self.path) as temporary:
             temporary.write_text(json.dumps(content))
-        return f"{self.path}{self._loss(annotations)}"
-
-    def _loss(self, annotations: list[dict[str, Any]]) -> str:
         if not self.polygons or not annotations:
-            return ""
+            return f"{self.path}"
         ious = [annotation["polygon_iou"] for annotation in annotations]
-        worst = min(annotations, key=lambda r: r["polygon_iou"])
+        worst = min(annotations, key=lambda record: record["polygon_iou"])
         return (
-            f"\npolygons against their masks: mean IoU {sum(ious) / len(ious):.4f}, worst "
-            f"{worst['polygon_iou']:.4f} (annotation {worst['id']})"
+            f"{self.path}\npolygons against their masks: mean IoU {sum(ious) / len(ious):.4f}, "
+            f"worst {worst['polygon_iou']:.4f} (annotation {worst['id']})"
         )

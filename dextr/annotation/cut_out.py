@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from numpy.typing import NDArray
+from typing import Any
 
 from dextr.annotation.objects import (
     AnnotatedImage,
@@ -25,6 +25,10 @@ from dextr.points import check_points
 from dextr.predictor import Predictor
 
 Images = str | os.PathLike[str] | Mapping[str, ImageLike]
+Objects = Sequence[ObjectPoints]
+# Height and width, and of each object the run lengths, or why there are none.
+Part = tuple[Sequence[int], Sequence[dict[str, Any] | str]]
+CutOut = Callable[[ImageLike, Objects, Predictor], Part]
 
 
 def annotate(
@@ -34,9 +38,7 @@ def annotate(
     keep: str | os.PathLike[str] | None = None,
     network: str = "",
 ) -> Iterator[AnnotatedImage]:
-    """Cut out objects, image after image.
-
-    An image is read when its turn comes; only one is held at a time.
+    """Cut out objects; an image is read when its turn comes, and only one is held at a time.
 
     Args:
         images: The folder that the objects' `image` is relative to; or by that name files, PIL
@@ -59,107 +61,67 @@ def annotate(
     """
     if keep is not None and not network:
         raise ValueError("keep needs network, a text that tells the network from others")
-    settings = [network, predictor.size, predictor.relax, predictor.threshold]
-    parts = KeptParts(None if keep is None else Path(keep), settings)
-    return (_annotate_image(images, own, predictor, parts) for own in by_image(objects).values())
+    cut_out = _cut_out if keep is None else partial(_go_on, Path(keep), network)
+    return (_annotate_image(images, o, predictor, cut_out) for o in by_image(objects).values())
 
 
-class Part(NamedTuple):
-    """What is kept of an image: its height and width, and of each object the run lengths or why
-    there are none.
+def _annotate_image(
+    images: Images, objects: Objects, predictor: Predictor, cut_out: CutOut
+) -> AnnotatedImage:
+    name = objects[0].image
+    try:
+        if isinstance(images, Mapping) and name not in images:
+            raise ValueError(f"{name}: no such image among the {len(images)} given")
+        source = images[name] if isinstance(images, Mapping) else Path(images) / name
+        (height, width), masks = cut_out(source, objects, predictor)
+    except ValueError as error:
+        return AnnotatedImage(name, (0, 0), [], [Problem(o.place, str(error)) for o in objects])
+    image = AnnotatedImage(name, (int(height), int(width)))
+    for o, mask in zip(objects, masks, strict=True):
+        if isinstance(mask, str):
+            image.problems.append(Problem(o.place, mask))
+        else:
+            done = AnnotatedObject(o.number, o.label, o.points, predictor.threshold, mask, o.place)
+            image.objects.append(done)
+    return image
+
+
+def _go_on(
+    keep: Path, network: str, source: ImageLike, objects: Objects, predictor: Predictor
+) -> Part:
+    """Cut an image's objects out and keep a file of them, or take them from there.
+
+    It has the image's `size`, each object's run lengths or fault in `masks`, and in `key` what
+    tells network, image and points from others: what was made of others is done again.
     """
-
-    size: Sequence[int]
-    masks: Sequence[dict[str, Any] | str]
-
-
-class KeptParts:
-    """A folder with one small file per finished image.
-
-    A file counts only for the same network, image and points; anything else is done again.
-
-    Args:
-        root: The folder; None keeps nothing.
-        settings: Everything but image and points that the masks depend on.
-    """
-
-    def __init__(self, root: Path | None, settings: Sequence[Any]) -> None:
-        self.root = root
-        self.settings = list(settings)
-
-    def read(self, source: ImageLike, objects: Sequence[ObjectPoints]) -> Part | None:
-        """Return what is kept of an image and its objects; None if there is nothing."""
-        if self.root is None:
-            return None
-        try:
-            kept = read_json(self._path(self.root, objects), "part")
-            if kept["key"] == self._key(source, objects) and len(kept["masks"]) == len(objects):
-                return Part(kept["size"], kept["masks"])
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
-        return None
-
-    def write(self, source: ImageLike, objects: Sequence[ObjectPoints], part: Part) -> None:
-        """Keep what became of an image's objects."""
-        if self.root is not None:
-            key = self._key(source, objects)
-            write_json(self._path(self.root, objects), {"key": key, **part._asdict()})
-
-    def _path(self, root: Path, objects: Sequence[ObjectPoints]) -> Path:
-        return root / f"{_digest(objects[0].image)[:24]}.json"
-
-    def _key(self, source: ImageLike, objects: Sequence[ObjectPoints]) -> str:
-        clicks = [(entry.points.tolist(), entry.image_hw) for entry in objects]
-        return _digest([self.settings, *_stamp(source), clicks])
+    file = keep / f"{_digest(objects[0].image)[:24]}.json"
+    about: list[list[Any]] = [
+        [network, predictor.size, predictor.relax, predictor.threshold],
+        [(entry.points.tolist(), entry.image_hw) for entry in objects],
+    ]
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        kept = read_json(file)
+        if kept["key"] == _key(source, *about) and len(kept["masks"]) == len(objects):
+            return kept["size"], kept["masks"]
+    size, masks = _cut_out(source, objects, predictor)
+    write_json(file, {"key": _key(source, *about), "size": size, "masks": masks})
+    return size, masks
 
 
-def _stamp(source: ImageLike) -> list[Any]:
-    """Return what changes when an image does."""
+def _key(source: ImageLike, settings: list[Any], clicks: list[Any]) -> str:
     if isinstance(source, (str, os.PathLike)):
-        stat = os.stat(source)
-        return [stat.st_size, stat.st_mtime_ns]
-    pixels = as_rgb(source)
-    return [pixels.shape, hashlib.sha256(pixels).hexdigest()]
+        stamp: list[Any] = [os.stat(source).st_size, os.stat(source).st_mtime_ns]
+    else:
+        pixels = as_rgb(source)
+        stamp = [pixels.shape, hashlib.sha256(pixels).hexdigest()]
+    return _digest([settings, *stamp, clicks])
 
 
 def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
-def _annotate_image(
-    images: Images, objects: Sequence[ObjectPoints], predictor: Predictor, parts: KeptParts
-) -> AnnotatedImage:
-    name = objects[0].image
-    try:
-        source = _source(images, name)
-        part = parts.read(source, objects)
-        if part is None:
-            part = _cut_out(source, objects, predictor)
-            parts.write(source, objects, part)
-    except ValueError as error:
-        return AnnotatedImage(name, (0, 0), [], [Problem(o.place, str(error)) for o in objects])
-    both = list(zip(objects, part.masks, strict=True))
-    return AnnotatedImage(
-        name,
-        (int(part.size[0]), int(part.size[1])),
-        [
-            AnnotatedObject(o.number, o.label, o.points, predictor.threshold, mask, o.place)
-            for o, mask in both
-            if isinstance(mask, dict)
-        ],
-        [Problem(o.place, mask) for o, mask in both if isinstance(mask, str)],
-    )
-
-
-def _source(images: Images, name: str) -> ImageLike:
-    if not isinstance(images, Mapping):
-        return Path(images) / name
-    if name not in images:
-        raise ValueError(f"{name}: no such image among the {len(images)} given")
-    return images[name]
-
-
-def _cut_out(source: ImageLike, objects: Sequence[ObjectPoints], predictor: Predictor) -> Part:
+def _cut_out(source: ImageLike, objects: Objects, predictor: Predictor) -> Part:
     pixels = as_rgb(source)
     height, width = pixels.shape[:2]
     stated = objects[0].image_hw
@@ -170,13 +132,16 @@ def _cut_out(source: ImageLike, objects: Sequence[ObjectPoints], predictor: Pred
         )
     masks: list[dict[str, Any] | str] = [_fault(entry, (height, width)) for entry in objects]
     good = [k for k, fault in enumerate(masks) if not fault]
+    threshold = f"{predictor.threshold:g}"
+    empty = f"no pixel is above the threshold {threshold}: check the points, or lower it"
     # A batch at a time: the probabilities of all objects of a large image need not fit in memory.
     for start in range(0, len(good), predictor.batch_size):
         batch = good[start : start + predictor.batch_size]
         predictions = predictor.predict_many(pixels, [objects[k].points for k in batch])
         for k, prediction in zip(batch, predictions, strict=True):
-            masks[k] = _result(prediction.mask, predictor.threshold)
-    return Part((height, width), masks)
+            mask = prediction.mask
+            masks[k] = mask_to_rle(mask) if mask.any() else empty
+    return (height, width), masks
 
 
 def _fault(entry: ObjectPoints, hw: tuple[int, int]) -> str:
@@ -186,9 +151,3 @@ def _fault(entry: ObjectPoints, hw: tuple[int, int]) -> str:
     except ValueError as error:
         return str(error)
     return ""
-
-
-def _result(mask: NDArray, threshold: float) -> dict[str, Any] | str:
-    if not mask.any():
-        return f"no pixel is above the threshold {threshold:g}: check the points, or lower it"
-    return mask_to_rle(mask)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
 
@@ -29,62 +28,8 @@ from dextr.common.rle import rle_to_mask
 EXIF_ORIENTATION = 0x0112
 
 
-class VocWriter(Writer):
-    """JPEGImages, SegmentationObject, SegmentationClass and a list in ImageSets/Segmentation.
-
-    A pixel holds one object: where objects overlap, the smaller one is in front. Classes are
-    VOC's twenty; an object with another label has 255 (undecided) in SegmentationClass. Images
-    that are no JPEG, or are turned by their EXIF data, are saved anew with quality 95.
-
-    Args:
-        root: The folder to write to.
-        images: The folder of images.
-        points: What names the images.
-        split: Name of the list.
-    """
-
-    def __init__(
-        self,
-        root: str | PathLike[str],
-        images: str | PathLike[str],
-        points: PointsFile,
-        split: str = "train",
-    ) -> None:
-        self.root = Path(root)
-        self.images = Path(images)
-        self.list = self.root / "ImageSets" / "Segmentation" / f"{split}.txt"
-        self.names = unique_names(points.image_ids)
-        self.others = sorted({entry.label for entry in points.objects} - set(VOC_CATEGORIES))
-
-    def image(self, image: AnnotatedImage) -> Written:
-        name = self.names[image.name]
-        labels, problems = _label_map(image)
-        classes = np.zeros(MOST_OBJECTS + 1, np.uint8)
-        for number, annotated in enumerate(image.objects[:MOST_OBJECTS], 1):
-            known = annotated.label in VOC_CATEGORIES
-            classes[number] = VOC_CATEGORIES.index(annotated.label) + 1 if known else VOID_LABEL
-        _save_jpeg(self.images / image.name, self.root / "JPEGImages" / f"{name}.jpg")
-        write_label_map(self.root / "SegmentationObject" / f"{name}.png", labels)
-        write_label_map(self.root / "SegmentationClass" / f"{name}.png", classes[labels])
-        return Written(image.name, len(image.objects) - len(problems), problems)
-
-    def finish(self, written: list[Written]) -> str:
-        if self.others:
-            warnings.warn(
-                f"not among VOC's classes, so 255 in SegmentationClass: {', '.join(self.others)}",
-                stacklevel=2,
-            )
-        with replacing(self.list) as temporary:
-            temporary.write_text("".join(f"{self.names[w.image]}\n" for w in written))
-        return f"{self.root} (VOC's layout, list {self.list.stem})"
-
-
-class FolderWriter(Writer):
-    """A PNG per object, and the images with label maps as a folder data set has them.
-
-    - `objects/IMAGE/NUMBER.png`: the whole mask, 0 and 255; NUMBER is the row or annotation.
-    - `images/`: copies of the images; `masks/IMAGE.png`: all its objects, 1, 2, ... in their
-      order, the smaller in front.
+class LabelMapWriter(Writer):
+    """What both layouts share.
 
     Args:
         root: The folder to write to.
@@ -99,30 +44,77 @@ class FolderWriter(Writer):
         self.images = Path(images)
         self.names = unique_names(points.image_ids)
 
+
+class VocWriter(LabelMapWriter):
+    """JPEGImages, SegmentationObject, SegmentationClass and a list in ImageSets/Segmentation.
+
+    A pixel holds one object: where objects overlap, the smaller one is in front. Classes are
+    VOC's twenty; an object with another label has 255 (undecided) in SegmentationClass. Images
+    that are no JPEG, or are turned by their EXIF data, are saved anew with quality 95. The first
+    arguments are `LabelMapWriter`'s; `split` is the list's name.
+    """
+
+    def __init__(
+        self,
+        root: str | PathLike[str],
+        images: str | PathLike[str],
+        points: PointsFile,
+        split: str = "train",
+    ) -> None:
+        super().__init__(root, images, points)
+        self.list = self.root / "ImageSets" / "Segmentation" / f"{split}.txt"
+        self.others = sorted({entry.label for entry in points.objects} - set(VOC_CATEGORIES))
+
     def image(self, image: AnnotatedImage) -> Written:
         name = self.names[image.name]
-        written = [f"{name}/{annotated.number}.png" for annotated in image.objects]
-        for file, annotated in zip(written, image.objects, strict=True):
-            write_mask(self.root / "objects" / file, rle_to_mask(annotated.rle))
+        labels, problems = _label_map(image)
+        classes = np.full(VOID_LABEL + 1, VOID_LABEL, np.uint8)
+        classes[0] = 0
+        for number, annotated in enumerate(image.objects[:MOST_OBJECTS], 1):
+            if annotated.label in VOC_CATEGORIES:
+                classes[number] = VOC_CATEGORIES.index(annotated.label) + 1
+        _save_jpeg(self.images / image.name, self.root / "JPEGImages" / f"{name}.jpg")
+        write_label_map(self.root / "SegmentationObject" / f"{name}.png", labels)
+        write_label_map(self.root / "SegmentationClass" / f"{name}.png", classes[labels])
+        return Written(image.name, len(image.objects) - len(problems), problems)
+
+    def finish(self, written: list[Written]) -> str:
+        if self.others:
+            others = ", ".join(self.others)
+            warnings.warn(
+                f"not among VOC's classes, so 255 in SegmentationClass: {others}", stacklevel=2
+            )
+        with replacing(self.list) as temporary:
+            temporary.write_text("".join(f"{self.names[w.image]}\n" for w in written))
+        return f"{self.root} (VOC's layout, list {self.list.stem})"
+
+
+class FolderWriter(LabelMapWriter):
+    """A PNG per object, and the images with label maps as a folder data set has them.
+
+    - `objects/IMAGE/NUMBER.png`: the whole mask, 0 and 255; NUMBER is the row or annotation.
+    - `images/`: copies of the images; `masks/IMAGE.png`: all its objects, 1, 2, ... in their
+      order, the smaller in front.
+    """
+
+    def image(self, image: AnnotatedImage) -> Written:
+        name = self.names[image.name]
+        files = [self.root / "objects" / name / f"{o.number}.png" for o in image.objects]
+        for file, annotated in zip(files, image.objects, strict=True):
+            write_mask(file, rle_to_mask(annotated.rle))
         labels, problems = _label_map(image)
         write_label_map(self.root / "masks" / f"{name}.png", labels)
         source = self.images / image.name
         with replacing(self.root / "images" / f"{name}{source.suffix}") as temporary:
             shutil.copyfile(source, temporary)
-        return Written(image.name, len(image.objects), problems, written)
+        return Written(image.name, len(image.objects), problems, files)
 
     def finish(self, written: list[Written]) -> str:
-        files = {file for image in written for file in image.record}
-        there = {p.relative_to(self.root / "objects").as_posix() for p in self._objects()}
-        if there - files:
-            warnings.warn(
-                f"{self.root / 'objects'} holds {len(there - files)} masks of an earlier run",
-                stacklevel=2,
-            )
+        objects = self.root / "objects"
+        earlier = set(objects.glob("*/*.png")).difference(*(image.record for image in written))
+        if earlier:
+            warnings.warn(f"{objects} holds {len(earlier)} masks of an earlier run", stacklevel=2)
         return f"{self.root} (objects/, and images/ with masks/)"
-
-    def _objects(self) -> Iterable[Path]:
-        return (self.root / "objects").glob("*/*.png")
 
 
 def _label_map(image: AnnotatedImage) -> tuple[NDArray[np.uint8], list[Problem]]:
@@ -130,15 +122,10 @@ def _label_map(image: AnnotatedImage) -> tuple[NDArray[np.uint8], list[Problem]]
     shown = image.objects[:MOST_OBJECTS]
     labels = paint((rle_to_mask(annotated.rle) for annotated in shown), image.hw, "smaller")
     seen = np.bincount(labels.ravel(), minlength=MOST_OBJECTS + 1) > 0
-    problems = [
-        Problem(annotated.place, "lies behind other objects whole: a label map cannot show it")
-        for k, annotated in enumerate(shown, 1)
-        if not seen[k]
-    ]
-    return labels, problems + [
-        Problem(annotated.place, f"a label map holds {MOST_OBJECTS} objects of an image")
-        for annotated in image.objects[MOST_OBJECTS:]
-    ]
+    behind = "lies behind other objects whole: a label map cannot show it"
+    too_many = f"a label map holds {MOST_OBJECTS} objects of an image"
+    problems = [Problem(o.place, behind) for k, o in enumerate(shown, 1) if not seen[k]]
+    return labels, problems + [Problem(o.place, too_many) for o in image.objects[MOST_OBJECTS:]]
 
 
 def _save_jpeg(source: Path, target: Path) -> None:

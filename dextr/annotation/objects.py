@@ -21,7 +21,7 @@ class ObjectPoints:
     """One object to cut out.
 
     Attributes:
-        number: Its number, such as its row in a file, from 1, or its annotation's id.
+        number: Its row in a file, from 1, or its annotation's id.
         image: The image's name: its file, relative to the folder of images.
         points: (N, 2), xy; not yet known to lie in the image.
         label: Name of its category.
@@ -64,7 +64,7 @@ class AnnotatedObject:
     def of_mask(
         cls,
         mask: NDArray,
-        points: NDArray[np.float64],
+        points: NDArray,
         threshold: float,
         label: str = NO_LABEL,
         number: int = 1,
@@ -80,12 +80,7 @@ class AnnotatedObject:
 
 @dataclass(frozen=True)
 class Problem:
-    """An entry that cannot be used, though the others can.
-
-    Attributes:
-        place: Where it stands.
-        reason: What is wrong.
-    """
+    """An entry that cannot be used, though the others can: where it stands and what is wrong."""
 
     place: str
     reason: str
@@ -99,10 +94,9 @@ class AnnotatedImage:
     """What was cut out of one image.
 
     Attributes:
-        name: The image's name: its file, relative to the folder of images.
+        name: Its file, relative to the folder of images.
         hw: Its height and width; (0, 0) if it could not be read.
-        objects: The finished objects in their order.
-        problems: The objects that could not be cut out.
+        objects, problems: The finished objects in their order, and those that have no mask.
         draft: The object that somebody is still clicking.
     """
 
@@ -123,8 +117,7 @@ class PointsFile:
     """What a file of points holds.
 
     Attributes:
-        objects: In the file's order.
-        problems: The entries that cannot be used.
+        objects, problems: The entries that can be used, in the file's order, and the others.
         categories: COCO's records of the categories; every label is one's name.
         image_ids: COCO's number of each image.
     """
@@ -135,16 +128,21 @@ class PointsFile:
     image_ids: dict[str, int]
 
     @classmethod
-    def of_entries(cls, entries: Iterable[ObjectPoints | Problem]) -> PointsFile:
-        """Collect entries; images and categories are numbered by name, from 1."""
+    def of_entries(
+        cls,
+        entries: Iterable[ObjectPoints | Problem],
+        categories: list[dict[str, Any]] | None = None,
+        image_ids: dict[str, int] | None = None,
+    ) -> PointsFile:
+        """Collect entries; where nothing else is said, names are numbered in order, from 1."""
         found = list(entries)
         objects = [entry for entry in found if isinstance(entry, ObjectPoints)]
-        return cls(
-            objects,
-            [entry for entry in found if isinstance(entry, Problem)],
-            numbered_categories(sorted({entry.label for entry in objects})),
-            numbered(sorted({entry.image for entry in objects})),
-        )
+        if categories is None:
+            categories = numbered_categories(sorted({entry.label for entry in objects}))
+        if image_ids is None:
+            image_ids = numbered(sorted({entry.image for entry in objects}))
+        problems = [entry for entry in found if isinstance(entry, Problem)]
+        return cls(objects, problems, categories, image_ids)
 
 
 def numbered(names: Iterable[str]) -> dict[str, int]:
@@ -166,10 +164,7 @@ def by_image(objects: Iterable[ObjectPoints]) -> dict[str, list[ObjectPoints]]:
 
 
 def points_of(values: Any) -> NDArray[np.float64]:
-    """Return points as a file has them, pairs or a flat list, as (N, 2).
-
-    Raises:
-        ValueError: They are no such numbers.
+    """Return points as a file has them, pairs or a flat list, as (N, 2), or raise ValueError.
 
     >>> points_of([1, 5, 9, 4, 4, 0, 5, 9]).tolist()
     [[1.0, 5.0], [9.0, 4.0], [4.0, 0.0], [5.0, 9.0]]
@@ -186,22 +181,14 @@ def points_of(values: Any) -> NDArray[np.float64]:
 
 
 def image_of(name: Any) -> str:
-    """Return an image's file name as a file has it.
-
-    Raises:
-        ValueError: It is none, or leads out of the folder of images.
-    """
+    """Return an image's name in a file; ValueError if it is none or leads out of the folder."""
     if not isinstance(name, str) or not name.strip():
         raise ValueError(f"expected the name of an image file, got {name!r}")
     return inside(name.strip())
 
 
 def label_of(label: Any) -> str:
-    """Return a label as a file has it; none or empty is `object`.
-
-    Raises:
-        ValueError: It is no text.
-    """
+    """Return a label in a file; none or empty is `object`, no text a ValueError."""
     if label is not None and not isinstance(label, str):
         raise ValueError(f"expected a label in words, got {label!r}")
     return (label or "").strip() or NO_LABEL

@@ -14,22 +14,13 @@ from dextr.common.label_png import MOST_OBJECTS, paint, write_label_map, write_m
 from dextr.visualize import overlay, save_picture
 
 
-def label_map(objects: Sequence[AnnotatedObject], hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return (H, W): 0 background, k on the k-th object; where two overlap, the later one.
-
-    Raises:
-        ValueError: More objects than a palette PNG has labels for.
-    """
-    return paint((annotated.mask for annotated in objects), hw, "later")
-
-
 @dataclass(frozen=True)
 class AnnotationFiles:
     """Where the objects of one image are kept as pictures.
 
     Attributes:
-        labels: A palette PNG with all objects.
-        overlay: The picture of the image with all objects.
+        labels: A palette PNG: k on the k-th object; where two overlap, the later one.
+        overlay: The image with all objects.
         object_prefix: What the names of the objects' masks start with; a number and `.png` follow.
     """
 
@@ -39,11 +30,7 @@ class AnnotationFiles:
 
     @classmethod
     def beside(cls, labels: Path) -> AnnotationFiles:
-        """Return NAME.png, NAME_overlay.png, NAME_object_001.png and so on.
-
-        Raises:
-            ValueError: The name ends otherwise.
-        """
+        """Return NAME.png (else ValueError), NAME_overlay.png, NAME_object_001.png and so on."""
         if labels.suffix.lower() != ".png":
             raise ValueError(f"{labels}: expected a file name that ends in .png")
         stem = labels.with_suffix("")
@@ -67,18 +54,14 @@ class AnnotationFiles:
         return any(path.exists() for path in (self.labels, self.overlay, self.object_mask(1)))
 
     def save(self, image: NDArray[np.uint8], objects: Sequence[AnnotatedObject]) -> None:
-        """Write everything; masks of objects that are no longer there are removed.
-
-        Args:
-            image: (H, W, 3), RGB.
-            objects: In their order.
+        """Write everything about an image (H, W, 3), RGB; masks of objects now gone are removed.
 
         Raises:
             ValueError: More objects than a palette PNG has labels for.
         """
-        labels = label_map(objects, image.shape[:2])
+        labels = _labels(objects, image.shape[:2])
         for number, annotated in enumerate(objects, 1):
-            self._save_object(number, annotated)
+            write_mask(self.object_mask(number), annotated.mask)
         write_label_map(self.labels, labels)
         masks, points = [o.mask for o in objects], [o.points for o in objects]
         save_picture(self.overlay, overlay(image, masks, points))
@@ -87,9 +70,10 @@ class AnnotationFiles:
 
     def save_newest(self, objects: Sequence[AnnotatedObject]) -> None:
         """Write the last object and the labels of all: quick, for after each object."""
-        labels = label_map(objects, objects[-1].mask.shape)
-        self._save_object(len(objects), objects[-1])
+        labels = _labels(objects, objects[-1].mask.shape)
+        write_mask(self.object_mask(len(objects)), objects[-1].mask)
         write_label_map(self.labels, labels)
 
-    def _save_object(self, number: int, annotated: AnnotatedObject) -> None:
-        write_mask(self.object_mask(number), annotated.mask)
+
+def _labels(objects: Sequence[AnnotatedObject], hw: tuple[int, int]) -> NDArray[np.uint8]:
+    return paint((annotated.mask for annotated in objects), hw, "later")

@@ -64,8 +64,7 @@ def polygons_to_mask(polygons: Sequence[Polygon], hw: tuple[int, int]) -> NDArra
     """
     if any(len(polygon) < 6 for polygon in polygons):
         raise ValueError("expected polygons of at least three points")
-    _, counts = encode_segmentation(list(polygons), hw)
-    return decode(counts, hw)
+    return decode(encode_segmentation(list(polygons), hw)[1], hw)
 
 
 def polygon_iou(mask: NDArray, polygons: Sequence[Polygon]) -> float:
@@ -85,15 +84,9 @@ def _cut_open(outline: NDArray, holes: Sequence[NDArray]) -> NDArray:
     if not holes:
         return outline
     nearest = cKDTree(outline)
-    visits: dict[int, list[NDArray]] = {}
+    pieces = [[point[None]] for point in outline]
     for hole in holes:
         distance, at = nearest.query(hole)
         start = int(distance.argmin())
-        back = outline[at[start]][None]
-        visits.setdefault(int(at[start]), []).extend(
-            [np.roll(hole, -start, 0), hole[[start]], back]
-        )
-    pieces = [
-        piece for k, point in enumerate(outline) for piece in (point[None], *visits.get(k, ()))
-    ]
-    return np.concatenate(pieces)
+        pieces[at[start]] += [np.roll(hole, -start, 0), hole[[start]], outline[[at[start]]]]
+    return np.concatenate([part for parts in pieces for part in parts])

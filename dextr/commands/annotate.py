@@ -5,24 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tqdm import tqdm
 
-from dextr.annotation import (
-    AnnotatedImage,
-    CocoWriter,
-    FolderWriter,
-    PointsFile,
-    Problem,
-    VocWriter,
-    Writer,
-    Written,
-    annotate,
-    read_points,
-)
-from dextr.annotation.objects import by_image
-from dextr.common.cli import add_network_options
+from dextr.annotation.coco_writer import CocoWriter, Writer, Written
+from dextr.annotation.cut_out import annotate
+from dextr.annotation.label_map_writer import FolderWriter, VocWriter
+from dextr.annotation.objects import PointsFile, Problem, by_image
+from dextr.annotation.points_file import read_points
+from dextr.common.cli import UNTRAINED, add_network_options
 from dextr.common.files import new_folder
 from dextr.common.processes import World, join
 from dextr.weights.load import load_network
@@ -60,25 +53,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     with join(args.device) as world:
         points = read_points(args.points, args.from_masks)
         check_folders(args.points, args.images, args.output)
-        if world.main:
-            _report(points.problems)
         writer = make_writer(args, points)
-        written, left_out = annotate_share(args, points, writer, world)
-        left_out = len(points.problems) + sum(world.gather(left_out))
-        return finish(args, writer, written, left_out, world)
+        return finish(args, writer, *annotate_share(args, points, writer, world), world)
 
 
 def annotate_share(
     args: argparse.Namespace, points: PointsFile, writer: Writer, world: World
 ) -> tuple[list[Written], int]:
-    """Cut out and write this process's share of the images.
-
-    Returns:
-        What was written, and how many objects were not.
-    """
+    """Write this process's share of the images; return what was written, and how many were not."""
+    problems = _report(points.problems) if world.main else 0
     loaded = load_network(args.weights)
     if world.main and not loaded.trained:
-        print("these weights are UNTRAINED: the masks mean nothing", file=sys.stderr)
+        print(UNTRAINED, file=sys.stderr)
     predictor = loaded.predictor(world.device, threshold=args.threshold, batch_size=args.batch_size)
     grouped = by_image(points.objects)
     own = sorted(grouped)[world.rank :: world.size]
@@ -86,35 +72,28 @@ def annotate_share(
     images = annotate(args.images, objects, predictor, args.output / PARTS, loaded.digest())
     hidden = None if world.main else True
     written: list[Written] = []
-    left_out = 0
     for image in tqdm(images, "annotate", len(own), unit="image", disable=hidden):
-        problems = _write(writer, image, written)
-        _report(problems)
-        left_out += len(problems)
-    return written, left_out
-
-
-def _write(writer: Writer, image: AnnotatedImage, written: list[Written]) -> list[Problem]:
-    """Write an image if it could be read, add what was written, and return what was not."""
-    if not image.readable:
-        return image.problems
-    try:
-        written.append(writer.image(image))
-    except ValueError as error:
-        return image.problems + [Problem(o.place, str(error)) for o in image.objects]
-    return image.problems + written[-1].problems
+        problems += _report(image.problems)
+        if not image.readable:
+            continue
+        try:
+            written.append(writer.image(image))
+            problems += _report(written[-1].problems)
+        except ValueError as error:
+            problems += _report([Problem(o.place, str(error)) for o in image.objects])
+    return written, problems
 
 
 def finish(
-    args: argparse.Namespace, writer: Writer, written: list[Written], left_out: int, world: World
+    args: argparse.Namespace, writer: Writer, written: list[Written], problems: int, world: World
 ) -> int:
     """Write what spans all images of all processes, say what was done; return the exit code."""
     everything = [image for share in world.gather(written) for image in share]
+    left_out = sum(world.gather(problems))
     count = sum(image.count for image in everything)
     if not count:
-        raise ValueError(
-            f"{args.points}: no object could be annotated ({left_out} rows were left out)"
-        )
+        reason = f"no object could be annotated ({left_out} rows were left out)"
+        raise ValueError(f"{args.points}: {reason}")
     if world.main:
         where = writer.finish(sorted(everything, key=lambda image: image.image))
         print(f"{count} objects on {len(everything)} images: {where}", flush=True)
@@ -125,11 +104,7 @@ def finish(
 
 
 def check_folders(points: Path, images: Path, output: Path) -> None:
-    """See that nothing a person has is written over.
-
-    Raises:
-        ValueError: No folder of images, or the output would mix with other files.
-    """
+    """See that nothing a person has is written over; ValueError if it would be."""
     if not images.is_dir():
         raise ValueError(f"{images}: no such folder of images")
     for given in (points, images):
@@ -140,22 +115,20 @@ def check_folders(points: Path, images: Path, output: Path) -> None:
 
 def make_writer(args: argparse.Namespace, points: PointsFile) -> Writer:
     """Return what writes the format that was asked for."""
+    output, polygons = args.output, args.segmentation == "polygons"
     if args.format == "voc":
-        return VocWriter(args.output, args.images, points, args.split or "train")
+        return VocWriter(output, args.images, points, args.split or "train")
     if args.format == "png":
-        return FolderWriter(args.output, args.images, points)
-    return CocoWriter(
-        args.output / "instances.json",
-        points.categories,
-        points.image_ids,
-        args.segmentation == "polygons",
-        args.simplify or 0,
-    )
+        return FolderWriter(output, args.images, points)
+    names = points.categories, points.image_ids
+    return CocoWriter(output / "instances.json", *names, polygons, args.simplify or 0)
 
 
-def _report(problems: Sequence[Problem]) -> None:
+def _report(problems: Sequence[Problem]) -> int:
+    """Say what is left out, and return how many that are."""
     for problem in problems:
         tqdm.write(f"left out: {problem}", file=sys.stderr)
+    return len(problems)
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -187,10 +160,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _tolerance(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected pixels, 0 or more, got {text!r}")
-    return value
+    with suppress(ValueError):
+        if 0 <= float(text) < float("inf"):
+            return float(text)
+    raise argparse.ArgumentTypeError(f"expected pixels, 0 or more, got {text!r}")

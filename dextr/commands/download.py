@@ -13,20 +13,6 @@ from dextr.weights.registry import DATA, PUBLISHED, lookup
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `python -m dextr download`."""
-    args = _parser().parse_args(argv)
-    for entry in [lookup(name) for name in args.names]:
-        if entry.kind == DATA:
-            folder = obtain_data(entry, args.root, args.mirror)
-            root = args.root or entry.default_root()
-            print(f"{entry.name}: complete in {folder}; use it with {entry.option}{root}")
-        else:
-            path = obtain(entry, args.root, args.mirror)
-            print(f"{entry.name}: complete in {path}, sha256:{file_sha256(path)}")
-            print(f"  use it with {entry.option}{path}")
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
     names = "\n".join(f"  {e.name:<11} {e.purpose}, {e.size}" for e in PUBLISHED.values())
     parser = argparse.ArgumentParser(
         prog="dextr download",
@@ -43,18 +29,25 @@ A file that cannot be downloaded may be put in its place by hand: run this comma
 example:
   python -m dextr download voc2012 sbd --root data""",
     )
-    parser.add_argument("names", nargs="+", metavar="NAME", help="what to get, see below")
-    parser.add_argument(
-        "--root",
-        type=Path,
-        metavar="DIR",
-        help="where to put it (default: ./data for data sets, the cache folder "
-        f"{cache_dir() / 'weights'} for weights)",
-    )
-    parser.add_argument(
+    add, cache = parser.add_argument, cache_dir() / "weights"
+    where = f"where to put it (default: ./data for data sets, {cache} for weights)"
+    add("names", nargs="+", metavar="NAME", help="what to get, see below")
+    add("--root", type=Path, metavar="DIR", help=where)
+    add(
         "--mirror",
         metavar="URL",
-        help="a folder on another server that holds the files under their published names "
-        "(default: $DEXTR_MIRROR, or the publisher)",
+        help="a folder on another server that holds the files under "
+        "their published names (default: $DEXTR_MIRROR, or the publisher)",
     )
-    return parser
+    args = parser.parse_args(argv)
+
+    for entry in [lookup(name) for name in args.names]:
+        if entry.kind == DATA:
+            folder = obtain_data(entry, args.root, args.mirror)
+            root = args.root or entry.default_root()
+            print(f"{entry.name}: complete in {folder}; use it with {entry.option}{root}")
+        else:
+            path = obtain(entry, args.root, args.mirror)
+            print(f"{entry.name}: complete in {path}, sha256:{file_sha256(path)}")
+            print(f"  use it with {entry.option}{path}")
+    return 0

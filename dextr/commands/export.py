@@ -11,7 +11,7 @@ from dextr.common.cli import UNTRAINED, add_network_options, positive
 from dextr.export.agreement import agreement_table
 from dextr.export.onnx_file import ParityError, export
 from dextr.weights import load_network
-from dextr.weights.exported import ONNX, refuse_torchscript
+from dextr.weights.exported import ONNX, refuse_old_export
 
 EPILOG = """The file is ONNX, opset 18; run it with ONNX Runtime, OpenVINO, TensorRT ...
 It takes `input` (N, 4, S, S), float32 in 0..255, and gives `logits` (N, 1, S, S); crop size, margin
@@ -34,7 +34,24 @@ examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `python -m dextr export`."""
-    args = _parse(argv)
+    parser = argparse.ArgumentParser(
+        prog="dextr export",
+        description="Write a network to a file that other runtimes run, and check that it answers "
+        "as the network does.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_network_options(parser, "--weights")
+    add, yes_or_no = parser.add_argument, argparse.BooleanOptionalAction
+    add("--output", metavar="FILE", type=Path, required=True, help=f"the {ONNX} file to write")
+    add("--batch", metavar="N", type=positive, help="the only batch it takes (default: any)")
+    add("--int8", action="store_true", help="weights and values in 8 bits, faster and less exact")
+    add("--check", action=yes_or_no, default=True, help="compare it with the network (default)")
+    args = parser.parse_args(argv)
+    refuse_old_export(args.output)
+    if args.output.suffix != ONNX:
+        raise ValueError(f"{args.output}: expected a name that ends in {ONNX}")
+
     loaded = load_network(args.weights)
     if not loaded.trained:
         print(UNTRAINED, file=sys.stderr)
@@ -47,36 +64,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(agreement_table(rows))
     print(f"{args.output}: {args.output.stat().st_size / 2**20:.1f} MiB")
     return 0
-
-
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="dextr export",
-        description="Write a network to a file that other runtimes run, and check that it answers "
-        "as the network does.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_network_options(parser, "--weights")
-    parser.add_argument(
-        "--output", metavar="FILE", type=Path, required=True, help=f"the {ONNX} file to write"
-    )
-    parser.add_argument(
-        "--batch", metavar="N", type=positive, help="the only batch the file takes (default: any)"
-    )
-    parser.add_argument(
-        "--int8",
-        action="store_true",
-        help="weights and values in 8 bits, faster and less exact",
-    )
-    parser.add_argument(
-        "--check",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="compare the file with the network (default: yes)",
-    )
-    args = parser.parse_args(argv)
-    refuse_torchscript(args.output)
-    if args.output.suffix != ONNX:
-        raise ValueError(f"{args.output}: expected a name that ends in {ONNX}")
-    return args

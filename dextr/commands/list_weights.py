@@ -18,30 +18,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="List the weights that --weights takes by name: what is here, what can be "
         "downloaded, and what each is for.",
     ).parse_args(argv)
-    print(columns([["name", "here", "size", "licence", "for"], *_rows()], left=5))
+    trial = "random values: to try the software, masks mean nothing"
+    ours = "the small network of this project, the default"
+    rows = [
+        ["name", "here", "size", "licence", "for"],
+        _row(registry.BUNDLED, registry.bundled_path(), "-", "see models/README.md", ours),
+        [registry.UNTRAINED, "yes", "-", "-", trial],
+    ]
+    weights = [entry for entry in registry.PUBLISHED.values() if entry.kind != DATA]
+    for entry in weights:
+        path = registry.local_path(entry)
+        rows.append(_row(entry.name, path, entry.size, entry.licence, entry.purpose))
+    print(columns(rows, left=5))
     print("\nSizes are as said by the publishers. Mean IoU on PASCAL VOC 2012 val, as said, in %:")
-    for entry in registry.PUBLISHED.values():
+    for entry in weights:
         if entry.score:
             print(f"  {entry.name}: {entry.score}")
     print("\nGet one with: python -m dextr download NAME")
     return 0
 
 
-def _rows() -> list[list[str]]:
-    trial = "random values: to try the software, masks mean nothing"
-    rows = [
-        _row(registry.BUNDLED, registry.bundled_path(), "-", "see models/README.md",
-             "the small network of this project, the default"),
-        [registry.UNTRAINED, "yes", "-", "-", trial],
-    ]  # fmt: skip
-    for entry in registry.PUBLISHED.values():
-        if entry.kind != DATA:
-            path = registry.local_path(entry)
-            rows.append(_row(entry.name, path, entry.size, entry.licence, entry.purpose))
-    return rows
-
-
 def _row(name: str, path: Path, size: str, licence: str, purpose: str) -> list[str]:
-    if not path.exists():
-        return [name, "no", size, licence, purpose]
-    return [name, "yes", f"{path.stat().st_size / 1e6:.0f} MB", licence, purpose]
+    here = path.exists()
+    size = f"{path.stat().st_size / 1e6:.0f} MB" if here else size
+    return [name, "yes" if here else "no", size, licence, purpose]

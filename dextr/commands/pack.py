@@ -22,23 +22,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         "  python eval.py --dataset run --root runs/NAME-1 --weights FILE --relax 50 --sweep",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("weights", help="a run's weights.safetensors or checkpoint, or a name")
-    parser.add_argument("output", type=Path, help="the .safetensors file to write")
+    add, yes_or_no = parser.add_argument, argparse.BooleanOptionalAction
+    add("weights", help="a run's weights.safetensors or checkpoint, or a name")
+    add("output", type=Path, help="the .safetensors file to write")
     add_network_options(parser, "--threshold")
-    parser.add_argument(
+    add(
         "--relax",
         type=natural,
         help="margin around an object's box in pixels of the image (default: the weights')",
     )
-    parser.add_argument(
+    add(
         "--mirror",
-        action=argparse.BooleanOptionalAction,
+        action=yes_or_no,
         help="average over the crop and its mirror image: twice the time (default: the weights')",
     )
-    parser.add_argument("--note", default="", help="where the values come from, in words")
-    parser.add_argument(
-        "--half", action=argparse.BooleanOptionalAction, default=True, help="default: yes"
-    )
+    add("--note", default="", help="where the values come from, in words")
+    add("--half", action=yes_or_no, default=True, help="default: yes")
     args = parser.parse_args(argv)
 
     loaded = load_network(args.weights)

@@ -20,7 +20,9 @@ def run(main: Main, argv: Sequence[str] | None = None) -> int:
     """
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _on_one_line
+            warnings.showwarning = lambda message, *_, **__: print(
+                f"warning: {message}", file=sys.stderr
+            )
             return main(argv)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -33,10 +35,6 @@ def run(main: Main, argv: Sequence[str] | None = None) -> int:
             raise
         print(f"error: {error}", file=sys.stderr)
         return 2
-
-
-def _on_one_line(message: Warning | str, *where: Any, **more: Any) -> None:
-    print(f"warning: {message}", file=sys.stderr)
 
 
 def natural(text: str) -> int:
@@ -65,12 +63,7 @@ NETWORK_OPTIONS: dict[str, dict[str, Any]] = {
         "type": float,
         "help": "probability above which a pixel is the object's, 0..1 (default: the weights')",
     },
-    "--batch-size": {
-        "metavar": "N",
-        "type": positive,
-        "default": 4,
-        "help": "objects at once (4)",
-    },
+    "--batch-size": {"metavar": "N", "type": positive, "default": 4, "help": "objects at once (4)"},
 }
 
 
@@ -89,11 +82,5 @@ def columns(rows: Sequence[Sequence[str]], left: int = 1) -> str:
     sofa   7.5
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if k < left else cell.rjust(width)
-            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    line = "  ".join(f"{{:{'<' if k < left else '>'}{width}}}" for k, width in enumerate(widths))
+    return "\n".join(line.format(*row).rstrip() for row in rows)

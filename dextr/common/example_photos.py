@@ -33,13 +33,7 @@ OBJECTS = {
 
 @dataclass(frozen=True)
 class Scene:
-    """An image and the points of objects in it.
-
-    Attributes:
-        name: For tables.
-        image: (H, W, 3), RGB.
-        objects: The points of each object, (N, 2), xy.
-    """
+    """An image (H, W, 3), RGB, and the points (N, 2), xy, of each of the objects in it."""
 
     name: str
     image: NDArray[np.uint8]

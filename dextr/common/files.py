@@ -33,16 +33,12 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb+") as written:
             os.fsync(written.fileno())
-        temporary.chmod(0o666 & ~_umask())
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def inside(name: str) -> str:
@@ -66,12 +62,12 @@ def unique_names(files: Iterable[str]) -> dict[str, str]:
     >>> unique_names(["a.jpg", "b/a.jpg", "c.jpg", "c.png"])
     {'a.jpg': 'a', 'b/a.jpg': 'b_a', 'c.jpg': 'c_jpg', 'c.png': 'c_png'}
     """
-    files = list(files)
-    stems = Counter(_plain(PurePath(file).with_suffix("")) for file in files)
-    names = {}
-    for file in files:
-        stem = _plain(PurePath(file).with_suffix(""))
-        names[file] = stem if stems[stem] == 1 else _plain(file).replace(".", "_")
+    stems = {file: _plain(PurePath(file).with_suffix("")) for file in files}
+    alike = Counter(stems.values())
+    names = {
+        file: stem if alike[stem] == 1 else _plain(file).replace(".", "_")
+        for file, stem in stems.items()
+    }
     uses = Counter(names.values())
     twice = [file for file, name in names.items() if uses[name] > 1]
     if twice:
@@ -84,11 +80,7 @@ def _plain(path: str | PurePath) -> str:
 
 
 def read_json(path: str | os.PathLike[str], what: str = "file") -> Any:
-    """Return what a JSON file holds.
-
-    Args:
-        path: The file.
-        what: What is missing where it is, in a word or two.
+    """Return what a JSON file holds; `what` is what is missing where it is, in a word or two.
 
     Raises:
         ValueError: There is none, or it is not JSON; the message names it.
@@ -104,7 +96,9 @@ def read_json(path: str | os.PathLike[str], what: str = "file") -> Any:
 def write_json(path: str | os.PathLike[str], value: Any, indent: int | None = None) -> None:
     """Write a value as JSON; the old file stays whole until the new one is."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=indent) + "\n", encoding="utf-8")
+        temporary.write_text(
+            json.dumps(value, indent=indent, allow_nan=False) + "\n", encoding="utf-8"
+        )
 
 
 def file_digest(path: str | os.PathLike[str], algorithm: str) -> str:
@@ -124,9 +118,7 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
 def new_folder(path: str | os.PathLike[str], ours: str = "") -> Path:
     """Return a folder to write into, so far not made, if nothing of others would be mixed in.
 
-    Args:
-        path: The folder: not there yet, empty, or begun by us.
-        ours: Name of an entry by which it is known as begun by us.
+    It is not there yet, empty, or holds the entry `ours`, by which it is known as begun by us.
 
     Raises:
         ValueError: It is a file, or holds other files.

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 ImageLike: TypeAlias = str | PathLike[str] | Image.Image | NDArray
 
-NOT_READABLE = (
-    UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, struct.error
-)  # fmt: skip
-# What Pillow lets out, once the pixels are read, where EXIF data is damaged.
+# What Pillow lets out, once the pixels are read, where EXIF data is damaged: then it says nothing.
 BAD_EXIF = (
     struct.error, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, OSError,
     EOFError,
@@ -66,12 +63,8 @@ def image_files(folder: Path) -> list[Path]:
     Raises:
         ValueError: There are none.
     """
-    known = readable_suffixes()
-    files = [
-        file
-        for file in sorted(folder.iterdir())
-        if file.suffix.lower() in known and not file.name.startswith(".")
-    ]
+    known, entries = readable_suffixes(), sorted(folder.iterdir())
+    files = [f for f in entries if f.suffix.lower() in known and not f.name.startswith(".")]
     if not files:
         raise ValueError(f"{folder}: no image in this folder")
     return files
@@ -85,35 +78,24 @@ def open_image(path: str | PathLike[str]) -> Iterator[Image.Image]:
             yield image
     except FileNotFoundError:
         raise ValueError(f"{path}: no such image file") from None
-    except NOT_READABLE as error:
+    except (Image.DecompressionBombError, OSError, SyntaxError, struct.error) as error:
         raise ValueError(f"{path}: not a readable image ({error})") from None
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
 
 def _from_pil(image: Image.Image) -> NDArray[np.uint8]:
-    image = _upright(image)
-    if image.mode.startswith("I"):
-        return _from_array(np.asarray(image).astype(np.uint16))
-    if image.mode == "F":
-        return _from_array(np.asarray(image))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-    elif image.mode != "RGB":
-        image = image.convert("RGB")
-    return _from_array(np.asarray(image))
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """Turn an image as its EXIF data says; what cannot be read says nothing."""
     try:
         image.load()
     except SyntaxError as error:
         raise ValueError(f"not a readable image ({error})") from None
-    try:
-        return ImageOps.exif_transpose(image)
-    except BAD_EXIF:
-        return image
+    with suppress(*BAD_EXIF):
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):
+        return _from_array(np.asarray(image).astype(np.uint16))
+    if image.mode != "F" and (image.mode != "RGB" or image.has_transparency_data):
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    return _from_array(np.asarray(image))
 
 
 def _from_array(array: NDArray) -> NDArray[np.uint8]:

@@ -13,11 +13,12 @@ from PIL import Image
 from dextr.common.files import replacing
 from dextr.common.images import open_image
 
+# Class k is the k-th; 0 is background.
 VOC_CATEGORIES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
     *("train", "tvmonitor"),
-)  # class k is the k-th; 0 is background
+)
 MOST_OBJECTS = 254  # in a map of one byte per pixel
 VOID_LABEL = 255  # undecided pixels, in such a map
 LARGEST_LABEL = 65535  # undecided pixels, in a map with labels above 255
@@ -83,37 +84,35 @@ def read_label_map(path: str | PathLike[str]) -> NDArray[np.integer]:
         labels = np.asarray(image)
     if labels.ndim == 3:
         colours = labels[:, :, :3] if labels.shape[2] >= 3 else labels[:, :, :1]
-        if (colours != colours[:, :, :1]).any():
+        labels = colours[:, :, 0]
+        if (colours != labels[:, :, None]).any():
             raise ValueError(
                 f"{path}: expected a mask of one channel (palette or grey), got colours; save "
                 "the objects' numbers, not their colours"
             )
-        labels = colours[:, :, 0]
-    if labels.dtype.kind not in "bui" or (
-        labels.dtype.itemsize > 1 and (labels.min() < 0 or labels.max() > LARGEST_LABEL)
-    ):
+    if labels.dtype == bool:
+        return labels.astype(np.uint8)
+    least, most = labels.min(), labels.max()
+    if labels.dtype.kind not in "ui" or least < 0 or most > LARGEST_LABEL:
         raise ValueError(
             f"{path}: expected whole labels from 0 to {LARGEST_LABEL}, got "
-            f"{labels.dtype} {labels.min():g}..{labels.max():g}"
+            f"{labels.dtype} {least:g}..{most:g}"
         )
-    return labels.astype(np.uint8) if labels.dtype == bool else labels
+    return labels
 
 
 def write_label_map(path: str | PathLike[str], labels: NDArray) -> None:
     """Write labels (H, W) as VOC does: one byte per pixel, coloured by `palette`.
 
-    Args:
-        path: The PNG file.
-        labels: Whole numbers: 0 background, 1..254 objects or classes, 255 undecided.
+    They are 0 background, 1..254 objects or classes, 255 undecided.
 
     Raises:
         ValueError: Not whole numbers (H, W) in 0..255.
     """
     labels = np.asarray(labels)
-    if labels.ndim != 2 or not (labels.dtype == bool or np.issubdtype(labels.dtype, np.integer)):
-        raise ValueError(
-            f"expected labels (H, W) of whole numbers, got {labels.shape} {labels.dtype}"
-        )
+    if labels.ndim != 2 or labels.dtype.kind not in "bui":
+        got = f"{labels.shape} {labels.dtype}"
+        raise ValueError(f"expected labels (H, W) of whole numbers, got {got}")
     if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) <= 255:
         raise ValueError(
             f"a palette PNG holds the labels 0..255, got {labels.min()}..{labels.max()}: write "

@@ -18,13 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class World:
-    """This process among all. With one process every method returns at once.
-
-    Attributes:
-        rank: Number of this process.
-        size: Number of processes.
-        device: Where this process computes.
-    """
+    """This process, number `rank` of `size`. With one process every method returns at once."""
 
     rank: int
     size: int
@@ -72,11 +66,9 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
         chosen = torch.device(device)
     except RuntimeError:
         raise ValueError(f"no device {device!r}: expected 'cpu', 'cuda' or 'cuda:N'") from None
-    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
-        raise ValueError(
-            f"no device {device!r}: this machine has {torch.cuda.device_count()} CUDA GPUs; "
-            "use 'cpu'"
-        )
+    count = torch.cuda.device_count()
+    if chosen.type == "cuda" and (chosen.index or 0) >= count:
+        raise ValueError(f"no device {device!r}: this machine has {count} CUDA GPUs; use 'cpu'")
     return chosen
 
 
@@ -84,8 +76,7 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
 def join(device: str | None = None) -> Iterator[World]:
     """Yield this process's place among those torchrun started; a single process needs no group.
 
-    Args:
-        device: As in `pick_device`; with several processes on CUDA, each takes its own GPU.
+    With several processes on CUDA, each takes its own GPU; else `device` is as in `pick_device`.
 
     Raises:
         ValueError: No such device.
@@ -98,23 +89,17 @@ def join(device: str | None = None) -> Iterator[World]:
     if chosen.type == "cuda":
         chosen = pick_device(f"cuda:{os.environ['LOCAL_RANK']}")
         torch.cuda.set_device(chosen)
-    _begin_group("nccl" if chosen.type == "cuda" else "gloo")
-    try:
-        yield World(dist.get_rank(), size, chosen)
-    finally:
-        dist.destroy_process_group()
-
-
-def _begin_group(backend: str) -> None:
-    """Join the group of the processes that torchrun started together.
-
-    Torchrun's store outlives a restart, so each attempt has its own part of it: else a process
-    could find the address of one that was killed, and wait for it for ever.
-    """
     store, rank, size = next(dist.rendezvous("env://"))
+    # Torchrun's store outlives a restart, so each attempt has its own part of it: else a process
+    # could find the address of one that was killed, and wait for it for ever.
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     store = dist.PrefixStore(f"attempt {attempt}", store)
+    backend = "nccl" if chosen.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size)
+    try:
+        yield World(rank, size, chosen)
+    finally:
+        dist.destroy_process_group()
 
 
 def leave_signals_to_parent() -> None:

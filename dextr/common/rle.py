@@ -38,10 +38,9 @@ def rle_to_mask(rle: dict[str, Any]) -> NDArray[np.bool_]:
     """
     try:
         height, width = (int(n) for n in rle["size"])
-        _, counts = encode_segmentation(rle, (height, width))
+        return decode(encode_segmentation(rle, (height, width))[1], (height, width))
     except (KeyError, TypeError, OverflowError) as error:
         raise ValueError(f"not run lengths with 'size' and 'counts': {error}") from None
-    return decode(counts, (height, width))
 
 
 def encode_segmentation(segmentation: Any, hw: tuple[int, int]) -> tuple[int, bytes]:
@@ -72,10 +71,13 @@ def encode_segmentation(segmentation: Any, hw: tuple[int, int]) -> tuple[int, by
             )
         rle = coco_mask.frPyObjects({"size": [height, width], "counts": runs}, height, width)
     else:
-        polygons = [_polygon(outline) for outline in segmentation if len(outline) >= 6]
+        polygons = [np.asarray(outline, float) for outline in segmentation if len(outline) >= 6]
         if not polygons:
             return 0, b""
-        rle = coco_mask.merge(coco_mask.frPyObjects(polygons, *hw))
+        for xy in polygons:
+            if xy.ndim != 1 or xy.size % 2 or not (np.abs(xy) < COORDINATE_LIMIT).all():
+                raise ValueError("expected polygons as flat lists x, y, ... of finite numbers")
+        rle = coco_mask.merge(coco_mask.frPyObjects([xy.tolist() for xy in polygons], *hw))
     return int(coco_mask.area(rle)), rle["counts"]
 
 
@@ -107,11 +109,7 @@ def decompress(counts: str | bytes) -> list[int]:
 
 
 def checked_mask(mask: NDArray) -> NDArray[np.bool_]:
-    """Return a mask (H, W) as bool: what is not 0.
-
-    Raises:
-        ValueError: Not (H, W).
-    """
+    """Return a mask (H, W) as bool: what is not 0; a ValueError if it has other axes."""
     mask = np.asarray(mask)
     if mask.ndim != 2:
         raise ValueError(f"expected a mask (H, W), got shape {mask.shape}")
@@ -128,28 +126,13 @@ def decode(counts: bytes | str, hw: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def read_coco(path: Path) -> dict[str, Any]:
-    """Return what a COCO annotation file holds; see `check_coco`.
-
-    Raises:
-        ValueError: It is missing, no JSON, or no COCO file.
-    """
+    """Return what a COCO annotation file holds; a ValueError if it is none."""
     return check_coco(path, read_json(path, "annotation file"))
 
 
 def check_coco(path: Path, content: Any) -> dict[str, Any]:
-    """Return a file's content if it has COCO's lists of images, annotations and categories.
-
-    Raises:
-        ValueError: It has not; the message names the file.
-    """
+    """Return a file's content; a ValueError if it lacks one of COCO's three lists."""
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise ValueError(f"{path}: not COCO's format: expected a list under {key!r}")
     return content
-
-
-def _polygon(outline: Any) -> list[float]:
-    values = np.asarray(outline, np.float64)
-    if values.ndim != 1 or values.size % 2 or not (np.abs(values) < COORDINATE_LIMIT).all():
-        raise ValueError("expected polygons as flat lists x, y, x, y, ... of finite numbers")
-    return values.tolist()

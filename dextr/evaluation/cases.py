@@ -12,9 +12,9 @@ from matplotlib import get_data_path
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from dextr.common.files import replacing
 from dextr.common.processes import World
 from dextr.evaluation.mask_sources import MaskSource, ScoredMask
-from dextr.evaluation.report import write_text
 from dextr.evaluation.scoring import score
 from dextr.geometry import Box
 from dextr.metrics import ObjectScore
@@ -24,7 +24,6 @@ CASES = 20
 PICTURES = 8
 MARGIN = 30
 LONG_SIDE = 480
-WHITE = (255, 255, 255)
 LIGHT_GREY = (235, 235, 235)
 CAPTION_SIZE = 12
 CAPTION_HEIGHT = 20
@@ -41,9 +40,7 @@ pre {{ background: #f4f4f4; padding: 1em; overflow: auto }}
 </style>
 <h1>{title}</h1>
 <pre>{table}</pre>
-{pictures}
-<p>Filled: the prediction. Green line: the truth. Dots: the points given.</p>
-{cases}
+{body}
 </html>
 """
 FIGURE = """<figure><a href="{file}"><img src="{file}" alt="{text}" loading="lazy"></a>
@@ -60,48 +57,35 @@ def write_page(
     cases: int = CASES,
     pictures: Sequence[str] = (),
 ) -> Path:
-    """Write `index.html`, its pictures, and the same as two sheets, `worst.png` and `best.png`.
+    """Write `index.html` with so many cases of either kind; return its path.
 
-    Args:
-        folder: Where to.
-        title: What was evaluated.
-        table: The numbers, as text.
-        scores: Every object's score.
-        source: Gives the masks of some objects again.
-        category_names: Names by category index.
-        cases: Number of cases of either kind.
-        pictures: Files in the folder that are shown below the table.
-
-    Returns:
-        The page's path.
+    The same are two sheets, `worst.png` and `best.png`. The source gives their masks again;
+    `pictures` are files in the folder that are shown below the table of numbers.
     """
     root = Path(folder)
     ranked = sorted(scores, key=lambda s: (s.iou, s.row))
-    parts = []
+    parts = [f'<p><img src="{file}" alt="{file}"></p>' for file in pictures]
+    parts.append("<p>Filled: the prediction. Green line: the truth. Dots: the points given.</p>")
     for kind, chosen in (("worst", ranked[:cases]), ("best", ranked[::-1][:cases])):
         drawn = source.masks([s.row for s in chosen], draw_case, {})
-        captions = [_caption(own, category_names) for own in chosen]
-        tiles = list(zip(drawn, captions, strict=True))
+        tiles = list(zip(drawn, [_caption(s, category_names) for s in chosen], strict=True))
         save_picture(root / f"{kind}.png", contact_sheet(tiles))
         parts.append(f'<h2>{kind.title()} <a href="{kind}.png">as one picture</a></h2>')
         for number, (picture, caption) in enumerate(tiles, 1):
             file = f"images/{kind}_{number:02d}.png"
             save_picture(root / file, picture)
             parts.append(FIGURE.format(file=file, text=html.escape(caption)))
-    text = PAGE.format(
-        title=html.escape(title),
-        table=html.escape(table),
-        pictures="\n".join(f'<p><img src="{file}" alt="{file}"></p>' for file in pictures),
-        cases="\n".join(parts),
-    )
-    write_text(root / "index.html", text)
-    return root / "index.html"
+    page = root / "index.html"
+    with replacing(page) as temporary:
+        title, table = html.escape(title), html.escape(table)
+        text = PAGE.format(title=title, table=table, body="\n".join(parts))
+        temporary.write_text(text, encoding="utf-8")
+    return page
 
 
 def _caption(score: ObjectScore, category_names: Sequence[str]) -> str:
     category = category_names[score.category] if category_names and score.category >= 0 else ""
-    text = f"IoU {100 * score.iou:.1f} {score.name} {category} {score.area} px"
-    return " ".join(text.split())
+    return f"IoU {100 * score.iou:.1f} {score.name} {category} {score.area} px".replace("  ", " ")
 
 
 def score_and_picture(
@@ -138,19 +122,14 @@ def draw_case(scored: ScoredMask) -> NDArray[np.uint8]:
 
 
 def contact_sheet(
-    tiles: Sequence[Tile],
-    columns: int = 4,
-    tile_hw: tuple[int, int] = (240, 320),
+    tiles: Sequence[Tile], columns: int = 4, tile_hw: tuple[int, int] = (240, 320)
 ) -> NDArray[np.uint8]:
-    """Return many pictures as one, row by row, each with a line of text below.
+    """Return many pictures as one (H, W, 3), RGB, row by row, each with a line of text below.
 
     Args:
         tiles: Pairs of a picture (H, W, 3) of any size, RGB, and its caption.
         columns: Pictures per row, at most.
         tile_hw: Height and width each picture is fitted into, its aspect kept.
-
-    Returns:
-        (height, width, 3), RGB.
 
     Raises:
         ValueError: No tiles, or no columns.
@@ -159,20 +138,18 @@ def contact_sheet(
         raise ValueError(f"expected tiles and columns, got {len(tiles)} tiles, {columns} columns")
     columns = min(columns, len(tiles))
     rows = -(-len(tiles) // columns)
-    step_y, step_x = tile_hw[0] + CAPTION_HEIGHT + GAP, tile_hw[1] + GAP
-    sheet = Image.new("RGB", (columns * step_x + GAP, rows * step_y + GAP), WHITE)
+    height, width = tile_hw
+    step_y, step_x = height + CAPTION_HEIGHT + GAP, width + GAP
+    sheet = Image.new("RGB", (columns * step_x + GAP, rows * step_y + GAP), "white")
     draw = ImageDraw.Draw(sheet)
     # Pillow's own font has few letters beyond ASCII; matplotlib ships one that has.
     font = ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf", CAPTION_SIZE)
     for k, (picture, caption) in enumerate(tiles):
         x, y = GAP + k % columns * step_x, GAP + k // columns * step_y
-        tile = Image.new("RGB", tile_hw[::-1], LIGHT_GREY)
+        draw.rectangle((x, y, x + width - 1, y + height - 1), LIGHT_GREY)
         fitted = _fit(Image.fromarray(picture), tile_hw)
-        left, top = (tile.width - fitted.width) // 2, (tile.height - fitted.height) // 2
-        tile.paste(fitted, (left, top))
-        sheet.paste(tile, (x, y))
-        text = _shorten(caption, font, tile_hw[1])
-        draw.text((x, y + tile_hw[0] + 2), text, (0, 0, 0), font)
+        sheet.paste(fitted, (x + (width - fitted.width) // 2, y + (height - fitted.height) // 2))
+        draw.text((x, y + height + 2), _shorten(caption, font, width), "black", font)
     return np.asarray(sheet)
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dextr.evaluation.mask_sources import ScoredMask
 
@@ -26,30 +25,28 @@ class Detection:
         row: The object's row in its data set.
         image_id: The image's name.
         category: The object's category, taken from the truth.
-        truth: The object's mask, run-length encoded; void pixels are left out.
-        found: The mask to judge, likewise.
+        masks: `truth` and `found`, run-length encoded; void pixels are left out.
         score: Mean probability inside the mask; 1 for a mask made elsewhere, 0 for an empty one.
     """
 
     row: int
     image_id: str
     category: int
-    truth: dict[str, Any]
-    found: dict[str, Any]
+    masks: dict[str, dict[str, Any]]
     score: float
 
 
 def detection_of(scored: ScoredMask) -> Detection:
     """Return a mask as a detection."""
+    from pycocotools import mask as rle
+
     mask, instance = scored.mask, scored.instance
-    return Detection(
-        scored.row,
-        instance.image_id,
-        instance.category,
-        _encode(instance.mask),
-        _encode(mask & ~instance.void),
-        float(scored.prob[mask].mean(dtype=np.float64)) if mask.any() else 0.0,
-    )
+    encoded = {
+        kind: rle.encode(np.asfortranarray(array, dtype=np.uint8))
+        for kind, array in (("truth", instance.mask), ("found", mask & ~instance.void))
+    }
+    score = float(scored.prob[mask].mean(dtype=np.float64)) if mask.any() else 0.0
+    return Detection(scored.row, instance.image_id, instance.category, encoded, score)
 
 
 def average_precision(detections: Sequence[Detection]) -> dict[str, float | None]:
@@ -75,17 +72,11 @@ def average_precision(detections: Sequence[Detection]) -> dict[str, float | None
     return {k: float(v) if v >= 0 else None for k, v in zip(NAMES, run.stats, strict=True)}
 
 
-def _encode(mask: NDArray) -> dict[str, Any]:
-    from pycocotools import mask as rle
-
-    return rle.encode(np.asfortranarray(mask, dtype=np.uint8))
-
-
 def _tables(detections: Sequence[Detection], kind: str, coco: Any) -> Any:
     from pycocotools import mask as rle
 
-    numbers = {name: k for k, name in enumerate(sorted({d.image_id for d in detections}), 1)}
-    sizes = {d.image_id: d.truth["size"] for d in detections}
+    sizes = {d.image_id: d.masks["truth"]["size"] for d in detections}
+    numbers = {name: k for k, name in enumerate(sorted(sizes), 1)}
     tables = coco()
     tables.dataset = {
         "images": [
@@ -98,8 +89,8 @@ def _tables(detections: Sequence[Detection], kind: str, coco: Any) -> Any:
                 "id": k,
                 "image_id": numbers[d.image_id],
                 "category_id": d.category,
-                "segmentation": getattr(d, kind),
-                "area": int(rle.area(getattr(d, kind))),
+                "segmentation": d.masks[kind],
+                "area": int(rle.area(d.masks[kind])),
                 "iscrowd": 0,
                 "score": d.score,
             }

@@ -9,10 +9,15 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from dextr.common.files import inside, replacing
-from dextr.common.label_png import MOST_OBJECTS, paint, read_label_map, write_label_map
+from dextr.common.files import inside
+from dextr.common.label_png import (
+    MOST_OBJECTS,
+    paint,
+    read_label_map,
+    write_label_map,
+    write_mask,
+)  # fmt: skip
 from dextr.samples import Instance
 
 
@@ -22,9 +27,7 @@ def labels_of(object_id: NDArray, image: NDArray) -> NDArray[np.int64]:
     It is the object's number where no number of the data set exceeds 254, else (COCO's annotation
     ids) its position among its image's objects, from 1.
 
-    Args:
-        object_id: (N,), each object's number.
-        image: (N,), each object's image; ascending.
+    Both arrays (N,) are in the data set's order, whose images ascend.
 
     >>> labels_of(np.array([7, 9000, 12]), np.array([0, 0, 1])).tolist()
     [1, 2, 1]
@@ -43,9 +46,6 @@ class MaskFolder:
       are probabilities: value / 255 (16 bits: / 65535) is compared with the threshold.
     - `IMAGE.png`: all objects of an image as a palette PNG like VOC's, or a grey one of 8 or 16
       bits; see `labels_of`. A pixel holds one object only, so overlaps are lost.
-
-    Args:
-        root: The folder.
     """
 
     def __init__(self, root: str | PathLike[str]) -> None:
@@ -61,8 +61,7 @@ class MaskFolder:
 
     def write_object(self, instance: Instance, mask: NDArray) -> None:
         """Write one object's mask (H, W)."""
-        with replacing(self.object_path(instance.image_id, instance.object_id)) as temporary:
-            Image.fromarray(np.asarray(mask, dtype=bool)).save(temporary, format="PNG")
+        write_mask(self.object_path(instance.image_id, instance.object_id), mask)
 
     def write_map(self, image_id: str, object_ids: Iterable[int], labels: Iterable[int]) -> None:
         """Draw the objects saved of one image into its palette PNG, the smallest on top."""
@@ -75,7 +74,8 @@ class MaskFolder:
             )
             return
         masks = [read_label_map(self.object_path(image_id, k)) != 0 for k in numbers]
-        drawn = paint(masks, (masks[0].shape[0], masks[0].shape[1]), "smaller", numbers.values())
+        height, width = masks[0].shape
+        drawn = paint(masks, (height, width), "smaller", numbers.values())
         write_label_map(self.map_path(image_id), drawn)
 
     def read(self, instance: Instance, label: int) -> NDArray:

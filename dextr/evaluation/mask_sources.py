@@ -1,11 +1,10 @@
-"""Where the masks of an evaluation come from: a network, or a folder; each with its record."""
+"""Where the masks of an evaluation come from: a network, or a folder."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from os import PathLike
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,7 @@ from dextr.evaluation.protocol import (
     SimulatedClicks,
     simulate_clicks,
     stretched,
-)
+)  # fmt: skip
 from dextr.inputs import decode, encode
 from dextr.metrics import ObjectScore, score_object
 from dextr.predictor import Predictor
@@ -36,14 +35,11 @@ class Objects(Protocol):
 
 @dataclass(frozen=True)
 class ScoredMask:
-    """What came out for one object.
+    """What came out for the object in a row of the data set, and how good it is.
 
     Attributes:
-        row: The object's row in its data set.
-        instance: The object.
         prob: (H, W), what the thresholds cut: probabilities, or a mask made elsewhere.
         points: (N, 2), xy, in the image; none for a mask made elsewhere.
-        score: How good it is.
     """
 
     row: int
@@ -59,11 +55,7 @@ class ScoredMask:
 
 
 def scored(
-    row: int,
-    instance: Instance,
-    prob: NDArray,
-    points: NDArray[np.float64],
-    settings: EvaluationSettings,
+    row: int, instance: Instance, prob: NDArray, points: NDArray, settings: EvaluationSettings
 ) -> ScoredMask:
     """Return a mask with its score."""
     score = score_object(instance, prob, settings.thresholds, row, settings.boundary)
@@ -71,36 +63,18 @@ def scored(
 
 
 class MaskSource(Protocol):
-    """Gives the masks of objects.
-
-    Attributes:
-        batch_size: Neighbouring objects that processes leave together.
-        title: What is scored, in words.
-        weights: Name and hash of the weights; None for masks made elsewhere.
-        record: All that decides the numbers.
-    """
+    """Gives the masks of objects."""
 
     @property
-    def batch_size(self) -> int: ...
-    @property
-    def title(self) -> str: ...
-    @property
-    def weights(self) -> Mapping[str, Any] | None: ...
-    @property
-    def record(self) -> dict[str, Any]: ...
+    def batch_size(self) -> int:
+        """Neighbouring objects that processes leave together."""
 
     def masks(
-        self,
-        rows: Sequence[int],
-        take: Callable[[ScoredMask], T],
-        further: Mapping[int, NDArray],
+        self, rows: Sequence[int], take: Callable[[ScoredMask], T], further: Mapping[int, NDArray]
     ) -> Iterator[T]:
-        """Yield what `take` makes of each object's mask, in the order of the rows.
+        """Yield what `take`, called in threads, makes of each object's mask, in the rows' order.
 
-        Args:
-            rows: Which objects.
-            take: Called in threads, so that it may be slow.
-            further: By row, (K, 2), xy, in the image: what is clicked after the extreme points.
+        What is clicked after the extreme points is `further`: by row, (K, 2), xy, in the image.
         """
 
 
@@ -108,110 +82,65 @@ class MaskSource(Protocol):
 class NetworkMasks:
     """The masks that a network makes of simulated clicks.
 
-    Attributes:
-        predictor: The network, its crop and its batch size.
-        instances: The data set.
-        settings: Points, protocol, thresholds.
-        workers: Threads that read and encode ahead of the network, and as many that paste and
-            score after it. Never changes a number.
-        weights: Name and hash of the weights, for the record.
+    So many `workers` are threads that read and encode ahead of the network, and as many that paste
+    and score after it; they never change a number.
     """
 
     predictor: Predictor
     instances: Objects
     settings: EvaluationSettings
     workers: int = 0
-    weights: Mapping[str, Any] | None = None
 
     @property
     def batch_size(self) -> int:
         """Objects that go through the network at once."""
         return self.predictor.batch_size
 
-    @property
-    def title(self) -> str:
-        """What is scored, in words."""
-        own = self.settings
-        noise = f" moved by up to {own.noise:g} px" if own.noise else ""
-        return (
-            f"weights {(self.weights or {}).get('name')}, crop {self.predictor.size}, points on "
-            f"the {own.points}{noise}, protocol {own.protocol}, threshold {own.thresholds[0]:g}"
-        )
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """All that decides the numbers besides the weights."""
-        return {
-            **asdict(self.settings),
-            "size": self.predictor.size,
-            "relax": self.predictor.relax,
-            "batch_size": self.predictor.batch_size,
-            "device": self.predictor.device.type,
-        }
-
     def masks(
-        self,
-        rows: Sequence[int],
-        take: Callable[[ScoredMask], T],
-        further: Mapping[int, NDArray],
+        self, rows: Sequence[int], take: Callable[[ScoredMask], T], further: Mapping[int, NDArray]
     ) -> Iterator[T]:
         """Yield what `take` makes of each object's mask; see `MaskSource`."""
-        own, predictor = self.settings, self.predictor
+        settings, predictor = self.settings, self.predictor
 
         def encoded(row: int) -> tuple[SimulatedClicks, NDArray[np.float32]]:
             clicks = simulate_clicks(
-                row, self.instances[row], own, predictor.relax, predictor.size,
+                row, self.instances[row], settings, predictor.relax, predictor.size,
                 further.get(row, NO_POINTS),
             )  # fmt: skip
             return clicks, encode(clicks.instance.image, clicks.window, clicks.in_crop)
 
         def finished(clicks: SimulatedClicks, logits: NDArray[np.float32]) -> T:
             prob: NDArray = decode(logits, clicks.window)
-            if own.protocol == "released":
+            if settings.protocol == "released":
                 prob = stretched(prob)
-            return take(scored(clicks.row, clicks.instance, prob, clicks.points, own))
+            return take(scored(clicks.row, clicks.instance, prob, clicks.points, settings))
 
         return run_through(predictor, rows, encoded, finished, self.workers)
 
 
+@dataclass(frozen=True)
 class FolderMasks:
-    """Masks made elsewhere; see `MaskFolder`. They do not heed further clicks.
+    """Masks made elsewhere, which do not heed further clicks.
 
-    Args:
-        root: The folder.
-        instances: The data set.
-        labels: (N,), the objects' values in label maps.
-        settings: Thresholds and boundary tolerance; the rest has no meaning here.
-        workers: Threads that read and score.
+    The objects have the values `labels` (N,) in label maps. Of the settings, thresholds and
+    boundary tolerance have a meaning here.
     """
 
-    batch_size = 1
-    weights = None
-
-    def __init__(
-        self,
-        root: str | PathLike[str],
-        instances: Objects,
-        labels: NDArray,
-        settings: EvaluationSettings,
-        workers: int = 0,
-    ) -> None:
-        self._folder, self._instances, self._labels = MaskFolder(root), instances, labels
-        self._settings, self._workers = settings, workers
-        self.title = f"masks in {root}, threshold {settings.thresholds[0]:g}"
-        self.record = {"thresholds": settings.thresholds, "boundary": settings.boundary}
+    folder: MaskFolder
+    instances: Objects
+    labels: NDArray
+    settings: EvaluationSettings
+    workers: int = 0
+    batch_size: ClassVar[int] = 1
 
     def masks(
-        self,
-        rows: Sequence[int],
-        take: Callable[[ScoredMask], T],
-        further: Mapping[int, NDArray],
+        self, rows: Sequence[int], take: Callable[[ScoredMask], T], further: Mapping[int, NDArray]
     ) -> Iterator[T]:
         """Yield what `take` makes of each object's mask; see `MaskSource`."""
 
         def read(row: int) -> T:
-            instance = self._instances[row]
-            prob = self._folder.read(instance, int(self._labels[row]))
-            return take(scored(row, instance, prob, NO_POINTS, self._settings))
+            instance = self.instances[row]
+            prob = self.folder.read(instance, int(self.labels[row]))
+            return take(scored(row, instance, prob, NO_POINTS, self.settings))
 
-        return map_ahead(read, rows, self._workers, 2 * self._workers)
+        return map_ahead(read, rows, self.workers, 2 * self.workers)

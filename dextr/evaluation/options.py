@@ -5,22 +5,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from dextr.common.cli import natural, positive
+from dextr.common.cli import add_network_options, natural, positive
 from dextr.evaluation.cases import CASES
 from dextr.evaluation.protocol import POINTS, PROTOCOLS
-from dextr.evaluation.refinement import EXTREMES
-from dextr.samples import THRESHOLD
+from dextr.points import EXTREMES
 
-NETWORK_OPTIONS = (
-    "weights",
-    "points",
-    "click_noise",
-    "seed",
-    "protocol",
-    "size",
-    "relax",
-    "clicks",
-)
+# With masks made elsewhere these have no meaning.
+OF_A_NETWORK = (
+    "weights", "points", "click_noise", "seed", "protocol", "size", "relax", "clicks",
+)  # fmt: skip
 EXAMPLES = """examples:
   python eval.py                                             # synthetic objects, bundled network
   python eval.py --dataset pascal --root data --weights pascal-sbd
@@ -40,8 +33,23 @@ def parse(argv: Sequence[str] | None, datasets: Sequence[str]) -> argparse.Names
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    data = parser.add_argument_group("data")
-    add = data.add_argument
+    _add_data(parser.add_argument_group("data"), datasets)
+    _add_network(parser.add_argument_group("network and its input"))
+    _add_output(parser.add_argument_group("scores and output"))
+    args = parser.parse_args(argv)
+    given = [name for name in OF_A_NETWORK if getattr(args, name) is not None]
+    if args.predictions and given:
+        flags = ", ".join("--" + name.replace("_", "-") for name in given)
+        parser.error(f"{flags}: not with --predictions, where no network runs")
+    if args.clicks is not None and args.clicks <= EXTREMES:
+        parser.error(
+            f"--clicks: expected more than the {EXTREMES} extreme points, got {args.clicks}"
+        )
+    return args
+
+
+def _add_data(group: argparse._ArgumentGroup, datasets: Sequence[str]) -> None:
+    add = group.add_argument
     add(
         "--dataset",
         choices=datasets,
@@ -53,13 +61,10 @@ def parse(argv: Sequence[str] | None, datasets: Sequence[str]) -> argparse.Names
     add("--categories", metavar="NAME", nargs="+", help="objects of these categories only")
     add("--limit", metavar="N", type=positive, help="N objects, evenly spread over the data set")
 
-    network = parser.add_argument_group("network and its input")
-    add = network.add_argument
-    add(
-        "--weights",
-        metavar="NAME|FILE",
-        help="as `python -m dextr weights` lists them, or a file (default: the bundled network)",
-    )
+
+def _add_network(group: argparse._ArgumentGroup) -> None:
+    add_network_options(group, "--weights", "--device", "--threshold", "--batch-size")
+    add = group.add_argument
     add(
         "--points",
         choices=POINTS,
@@ -87,12 +92,9 @@ def parse(argv: Sequence[str] | None, datasets: Sequence[str]) -> argparse.Names
         help="paper: probability > threshold (default); released: "
         "first stretched to 0..255 over each image, as the released code's files were",
     )
-    add("--size", metavar="PIXELS", type=positive, help="side of the crop (default: the weights')")
-    add(
-        "--relax", metavar="PIXELS", type=natural, help="margin of the crop (default: the weights')"
-    )
-    add("--device", help="cpu, cuda or cuda:N (default: a GPU if there is one)")
-    add("--batch-size", metavar="N", type=positive, default=4, help="objects at once (4)")
+    of_weights = "(default: the weights')"
+    add("--size", metavar="PIXELS", type=positive, help=f"side of the crop {of_weights}")
+    add("--relax", metavar="PIXELS", type=natural, help=f"margin of the crop {of_weights}")
     add(
         "--workers",
         metavar="N",
@@ -102,14 +104,9 @@ def parse(argv: Sequence[str] | None, datasets: Sequence[str]) -> argparse.Names
         "never changes a number",
     )
 
-    scores = parser.add_argument_group("scores")
-    add = scores.add_argument
-    add(
-        "--threshold",
-        type=float,
-        help="probability above which a pixel is the object's "
-        f"(default: the weights', else {THRESHOLD})",
-    )
+
+def _add_output(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
     add("--sweep", action="store_true", help="mean IoU at thresholds 0.05, 0.1 .. 0.95 as well")
     add(
         "--predictions",
@@ -118,21 +115,7 @@ def parse(argv: Sequence[str] | None, datasets: Sequence[str]) -> argparse.Names
         "objects/IMAGE/OBJECT.png (0 and 255), or IMAGE.png with the objects' numbers (palette or "
         "grey), as --save-masks writes them",
     )
-
-    output = parser.add_argument_group("output")
-    add = output.add_argument
     add("--json", metavar="FILE", help="all numbers, per object too, and what they depend on")
     add("--save-masks", metavar="DIR", help="a PNG per object and a palette PNG per image")
     add("--page", metavar="DIR", help="worst and best cases as pictures: index.html and two sheets")
     add("--cases", metavar="N", type=positive, default=CASES, help=f"of each kind ({CASES})")
-
-    args = parser.parse_args(argv)
-    given = [name for name in NETWORK_OPTIONS if getattr(args, name) is not None]
-    if args.predictions and given:
-        flags = ", ".join("--" + name.replace("_", "-") for name in given)
-        parser.error(f"{flags}: not with --predictions, where no network runs")
-    if args.clicks is not None and args.clicks <= EXTREMES:
-        parser.error(
-            f"--clicks: expected more than the {EXTREMES} extreme points, got {args.clicks}"
-        )
-    return args

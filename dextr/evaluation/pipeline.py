@@ -36,8 +36,7 @@ def run_through(
         rows: Which objects.
         prepare: Gives what `finish` needs of an object, and the network's input (4, S, S).
         finish: Makes an object's result of that and its logits (S, S).
-        workers: Threads before the network, and as many after it; 0 does one thing after the
-            other.
+        workers: Threads before the network, and as many after it; 0: one thing after the other.
     """
     prepared = map_ahead(prepare, rows, workers, predictor.batch_size + workers)
 

@@ -43,11 +43,8 @@ class EvaluationSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, value, choices in (
-            ("points", self.points, POINTS),
-            ("protocol", self.protocol, PROTOCOLS),
-        ):
-            if value not in choices:
+        for name, choices in (("points", POINTS), ("protocol", PROTOCOLS)):
+            if (value := getattr(self, name)) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
         if not self.noise >= 0 or (self.noise and self.points != "image"):
             raise ValueError(
@@ -65,9 +62,7 @@ class SimulatedClicks:
     """An object and where an annotator clicks on it.
 
     Attributes:
-        row: The object's row in its data set.
-        instance: The object.
-        window: The crop.
+        row: The object's row in its data set; `instance` is the object, `window` its crop.
         in_crop: (N, 2), xy, in pixels of the crop: the extreme points, then any further ones.
         points: (N, 2), xy, the same in the image.
     """

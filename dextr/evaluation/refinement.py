@@ -14,11 +14,10 @@ from dextr.common.processes import World
 from dextr.evaluation.mask_sources import NO_POINTS, MaskSource, ScoredMask
 from dextr.evaluation.scoring import score
 from dextr.metrics import ObjectScore
-from dextr.points import next_click
+from dextr.points import EXTREMES, next_click
+from dextr.samples import HARD_BELOW
 
 T = TypeVar("T")
-EXTREMES = 4
-WEAK_BELOW = 0.8
 TARGETS = (0.85, 0.9)
 
 
@@ -32,17 +31,12 @@ def refine(
     """Score objects after 4, 5, .. `clicks` points, each placed by looking at the mask so far.
 
     The network runs over all objects once per number of points, as without further clicks, so
-    that the scores agree to the last bit for any number of processes and threads.
-
-    Args:
-        source: A network's masks.
-        rows: Which objects.
-        world: The processes that share them.
-        clicks: Points per object in all. An object with no error left gets no more.
-        take: What is wanted of each mask after the four extreme points; see `score`.
+    that the scores agree to the last bit for any number of processes and threads. An object with
+    no error left gets no more clicks.
 
     Returns:
-        For each number of points, all scores in the order of the rows; and what `take` gave.
+        For each number of points, all scores in the order of the rows; and what `take` gave of
+        each mask after the four extreme points; see `score`.
     """
     scores, looked = score(source, rows, world, lambda mask: (_click_after(mask), take(mask)))
     rounds, following = [scores], [click for click, _ in looked]
@@ -64,13 +58,9 @@ def _click_after(scored: ScoredMask) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Curve:
-    """Mean IoU of some objects for each number of points; empty where there are no objects.
+    """Mean IoU, 0..1, of `count` objects for each number of points; empty without objects.
 
-    Attributes:
-        count: Number of objects.
-        mean_iou: For each of `Refinement.points`, in 0..1.
-        first_gain: What the first point after the extreme ones adds to the mean; None without
-            objects.
+    The first point after the extreme ones adds `first_gain` to the mean.
     """
 
     count: int
@@ -80,11 +70,9 @@ class Curve:
 
 @dataclass(frozen=True)
 class Reach:
-    """How many points it takes to reach an IoU.
+    """How many points it takes to reach an IoU, as a mean over objects.
 
-    Attributes:
-        mean_points: Mean over objects; one that never reaches it counts as the most points tried.
-        never: Number of objects that never reach it.
+    Those that `never` reach it, so many, count with the most points tried.
     """
 
     mean_points: float
@@ -97,9 +85,7 @@ class Refinement:
 
     Attributes:
         points: The numbers of points tried: 4, 5, ..
-        every: All objects.
-        weak: Objects below 0.8 IoU after the four extreme points.
-        rest: The others.
+        every: All objects; `weak` are those below 0.8 IoU after the extreme points, `rest` others.
         reach: By IoU.
         ious: IoU per object, in the scores' order, and number of points.
     """
@@ -119,8 +105,8 @@ def summarize_refinement(rounds: Sequence[Sequence[ObjectScore]]) -> Refinement:
     return Refinement(
         points=points,
         every=_curve(ious),
-        weak=_curve([values for values in ious if values[0] < WEAK_BELOW]),
-        rest=_curve([values for values in ious if values[0] >= WEAK_BELOW]),
+        weak=_curve([values for values in ious if values[0] < HARD_BELOW]),
+        rest=_curve([values for values in ious if values[0] >= HARD_BELOW]),
         reach={target: _reach(ious, points, target) for target in TARGETS},
         ious=tuple(ious),
     )
@@ -132,9 +118,6 @@ def _curve(ious: Sequence[tuple[float, ...]]) -> Curve:
 
 
 def _reach(ious: Sequence[tuple[float, ...]], points: tuple[int, ...], target: float) -> Reach:
-    needed = [
-        next((n for n, iou in zip(points, values, strict=True) if iou >= target), None)
-        for values in ious
-    ]
-    never = needed.count(None)
-    return Reach(fmean(points[-1] if n is None else n for n in needed), never)
+    pairs = [list(zip(points, values, strict=True)) for values in ious]
+    needed = [next((n for n, iou in own if iou >= target), None) for own in pairs]
+    return Reach(fmean(n or points[-1] for n in needed), needed.count(None))

@@ -66,7 +66,7 @@ def evaluate(
     workers: int = 0,
     take: Callable[[ScoredMask], object] = lambda mask: None,
 ) -> list[ObjectScore]:
-    """Score a network on objects of a data set in this process; the same scores every time.
+    """Return the scores of objects, in this process and in order; the same every time.
 
     Args:
         predictor: The network, its crop and its batch size.
@@ -76,9 +76,6 @@ def evaluate(
         progress: Show a bar, where there is a terminal.
         workers: Threads that read and score while the network runs.
         take: Called with each mask, by one of several threads where there are workers.
-
-    Returns:
-        One score per row, in their order.
     """
     source = NetworkMasks(predictor, instances, settings, workers)
     chosen = list(range(len(instances)) if rows is None else rows)

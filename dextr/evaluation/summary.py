@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dextr.metrics import ObjectScore
 
 RECALL_AT = tuple(k / 10 for k in range(1, 10))
-SIZE_LIMITS = {"small": 32**2, "medium": 96**2, "large": math.inf}
+SIZES = {"small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, math.inf)}
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,6 @@ class Summary:
     """The numbers of a data set, at the scores' first threshold unless said. All in 0..1.
 
     Attributes:
-        count: Number of objects.
-        threshold: The threshold.
         mean_iou: Mean IoU over objects: the number that papers print.
         category_mean_iou: Mean over categories of each one's mean IoU.
         recall: By IoU (0.1, 0.2, .. 0.9): share of objects that reach it, averaged over
@@ -60,11 +58,7 @@ class Summary:
 
 
 def summarize(scores: Sequence[ObjectScore], category_names: Sequence[str] = ()) -> Summary:
-    """Return the numbers of many objects; their order does not matter.
-
-    Args:
-        scores: At least one, all with the same thresholds.
-        category_names: Names by category index.
+    """Return the numbers of many objects, in any order; names by category index.
 
     Raises:
         ValueError: No scores, or thresholds that differ.
@@ -75,6 +69,10 @@ def summarize(scores: Sequence[ObjectScore], category_names: Sequence[str] = ())
     if any(s.thresholds != thresholds for s in scores):
         raise ValueError("the scores were made at different thresholds")
     ious = {c: [s.iou for s in scores if s.category == c] for c in {s.category for s in scores}}
+    sizes = {
+        name: [s.iou for s in scores if least <= s.area < limit]
+        for name, (least, limit) in SIZES.items()
+    }
     recall = {t: _mean(_mean(v >= t for v in group) for group in ious.values()) for t in RECALL_AT}
     boundary = [s.boundary_f for s in scores if s.boundary_f is not None]
     return Summary(
@@ -91,17 +89,9 @@ def summarize(scores: Sequence[ObjectScore], category_names: Sequence[str] = ())
             for c in sorted(ious)
             if c >= 0
         },
-        by_size=_by_size(scores),
+        by_size={name: _group(group) for name, group in sizes.items() if group},
         by_threshold={t: _mean(s.iou_at(k) for s in scores) for k, t in enumerate(thresholds)},
     )
-
-
-def _by_size(scores: Sequence[ObjectScore]) -> dict[str, Group]:
-    groups: dict[str, list[float]] = {name: [] for name in SIZE_LIMITS}
-    for score in scores:
-        size = next(name for name, limit in SIZE_LIMITS.items() if score.area < limit)
-        groups[size].append(score.iou)
-    return {name: _group(ious) for name, ious in groups.items() if ious}
 
 
 def _group(ious: Sequence[float]) -> Group:

@@ -67,11 +67,7 @@ def answer(
 ) -> Answer:
     """Run all objects of a scene through a network, so many at a time.
 
-    Args:
-        network: Takes (N, 4, S, S), gives logits (N, 1, S, S).
-        about: Crop, margin and threshold.
-        scene: The image and the points.
-        batch: How many at a time.
+    It takes (N, 4, S, S) and gives logits (N, 1, S, S); crop, margin and threshold are `about`'s.
     """
     inputs, outputs = [], []
 
@@ -85,21 +81,16 @@ def answer(
         listen, size=about.size, relax=about.relax, threshold=about.threshold, batch_size=batch
     )
     predictions = predictor.predict_many(scene.image, scene.objects)
-    masks = [prediction.mask for prediction in predictions]
-    return Answer(np.concatenate(inputs), np.concatenate(outputs), masks)
+    return Answer(np.concatenate(inputs), np.concatenate(outputs), [p.mask for p in predictions])
 
 
 def compare(scene: Scene, expected: Answer, got: Answer, batch: int, exact: bool) -> Agreement:
     """Return how alike two answers are; see `Agreement`."""
+    difference = float(np.abs(expected.logits - got.logits).max())
     pairs = list(zip(expected.masks, got.masks, strict=True))
-    return Agreement(
-        scene.name,
-        batch,
-        float(np.abs(expected.logits - got.logits).max()),
-        sum(int(np.count_nonzero(a != b)) for a, b in pairs),
-        float(np.mean([iou(b, a) for a, b in pairs])),
-        exact,
-    )
+    pixels = sum(int(np.count_nonzero(a != b)) for a, b in pairs)
+    mean = float(np.mean([iou(b, a) for a, b in pairs]))
+    return Agreement(scene.name, batch, difference, pixels, mean, exact)
 
 
 def agreement_table(rows: Sequence[Agreement]) -> str:
@@ -109,16 +100,8 @@ def agreement_table(rows: Sequence[Agreement]) -> str:
     photo   batch  largest logit difference  differing pixels     IoU
     coffee      3                   2.0e-06                 0  100.00  ok
     """
-    header = ("photo", "batch", "largest logit difference", "differing pixels", "IoU", "")
-    cells = [
-        (
-            row.scene,
-            str(row.batch),
-            f"{row.difference:.1e}",
-            str(row.pixels),
-            f"{100 * row.iou:.2f}",
-            "ok" if row.good else "FAILED",
-        )
-        for row in rows
-    ]
-    return columns([header, *cells])
+    table = [("photo", "batch", "largest logit difference", "differing pixels", "IoU", "")]
+    for row in rows:
+        numbers = (f"{row.difference:.1e}", str(row.pixels), f"{100 * row.iou:.2f}")
+        table.append((row.scene, str(row.batch), *numbers, "ok" if row.good else "FAILED"))
+    return columns(table)

@@ -25,7 +25,7 @@ from dextr.export.agreement import Agreement, agreement_table, answer, compare
 from dextr.export.pooling import pool_by_matrices
 from dextr.export.quantize import quantize
 from dextr.weights import LoadedNetwork
-from dextr.weights.exported import INPUT, OUTPUT, import_onnx, read_exported
+from dextr.weights.exported import INPUT, OUTPUT, import_package, read_exported
 from dextr.weights.state_files import METADATA_KEY, Description
 from networks.inference import for_inference
 
@@ -62,38 +62,31 @@ def export(
         ParityError: They came out badly; nothing is written.
         ValueError: A package is missing, or the network is an exported one already.
     """
+    onnx = import_package("onnx")
     small = pool_by_matrices(for_inference(loaded.layers))
     with replacing(path) as temporary:
-        write_onnx(small, loaded.about.size, temporary, describe(loaded), batch)
+        _trace(small, loaded.about.size, temporary, batch)
         if int8:
             quantize(temporary, _calibration_inputs(loaded.about), batch or 1)
-        if not check:
-            return []
-        rows = agreement(loaded, temporary, batch, exact=not int8)
+        model = onnx.load(temporary)
+        weights = {
+            "name": Path(loaded.name).name,
+            "sha256": loaded.file_hash(),
+            "trained": loaded.trained,
+        }
+        about = json.dumps({**loaded.about.to_dict(), "weights": weights})
+        onnx.helper.set_model_props(model, {METADATA_KEY: about})
+        onnx.save(model, temporary)
+        rows = _agreement(loaded, temporary, batch, exact=not int8) if check else []
         if not all(row.good for row in rows):
             raise ParityError(
                 f"{path} is not written: it does not answer as the network does\n"
                 f"{agreement_table(rows)}"
             )
-        return rows
+    return rows
 
 
-def write_onnx(
-    network: nn.Module, size: int, path: Path, about: dict[str, Any], batch: int | None = None
-) -> None:
-    """Write an ONNX file.
-
-    Args:
-        network: Takes (N, 4, size, size), pools by matrices (`dextr.export.pooling`).
-        size: Side of the crop.
-        path: The file.
-        about: What the file says of itself, in `metadata_props`; see `describe`.
-        batch: The only N the file takes; None is any.
-
-    Raises:
-        ValueError: The onnx package is not installed.
-    """
-    onnx = import_onnx()
+def _trace(network: nn.Module, size: int, path: Path, batch: int | None) -> None:
     # Where there is a choice, the exporter that traces.
     choice = "dynamo" in inspect.signature(torch.onnx.export).parameters
     tracing: dict[str, Any] = {"dynamo": False} if choice else {}
@@ -110,31 +103,12 @@ def write_onnx(
             opset_version=OPSET,
             **tracing,
         )
-    model = onnx.load(path)
-    onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(about)})
-    onnx.save(model, path)
 
 
-def describe(loaded: LoadedNetwork) -> dict[str, Any]:
-    """Return what an exported file says of itself; `dextr.weights.exported` reads it."""
-    weights = {
-        "name": Path(loaded.name).name,
-        "sha256": loaded.file_hash(),
-        "trained": loaded.trained,
-    }
-    return {**loaded.about.to_dict(), "weights": weights}
-
-
-def agreement(loaded: LoadedNetwork, path: Path, batch: int | None, exact: bool) -> list[Agreement]:
-    """Compare a file with the network it was made of.
-
-    Args:
-        loaded: The network.
-        path: The file.
-        batch: The only batch it takes; None tries several.
-        exact: Whether only differences of rounding are good.
-    """
-    exported = read_exported(path).network
+def _agreement(
+    loaded: LoadedNetwork, path: Path, batch: int | None, exact: bool
+) -> list[Agreement]:
+    exported = read_exported(path)
     scenes = [example_scene(name) for name in CHECKED]
     if exact:
         # In 8 bits noise proves nothing: it leaves the ranges that photos have.

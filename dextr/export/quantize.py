@@ -3,55 +3,46 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dextr.weights.exported import INPUT, import_onnx, import_onnxruntime
+from dextr.weights.exported import INPUT, import_package
 
 
 class Calibration:
-    """Hands inputs to ONNX Runtime's calibration, one after another.
+    """Hands inputs (4, S, S) to ONNX Runtime's calibration, each as a batch of its copies."""
 
-    Args:
-        inputs: (4, S, S) each.
-        batch: The only batch the network takes: filled with copies.
-    """
-
-    def __init__(self, inputs: Iterable[NDArray[np.float32]], batch: int = 1) -> None:
-        self._inputs = iter(inputs)
-        self._batch = batch
+    def __init__(self, inputs: Iterable[NDArray[np.float32]], batch: int) -> None:
+        self._batches = ({INPUT: np.repeat(values[None], batch, axis=0)} for values in inputs)
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
         """Return the next input by name, None after the last."""
-        for values in self._inputs:
-            return {INPUT: np.repeat(values[None], self._batch, axis=0)}
-        return None
+        return next(self._batches, None)
 
 
-def quantize(path: Path, inputs: Iterable[NDArray[np.float32]], batch: int = 1) -> None:
+def quantize(path: Path, inputs: Iterable[NDArray[np.float32]], batch: int) -> None:
     """Quantize an ONNX file in place, with scales and offsets between the operators (QDQ).
 
     Weights get a range per output channel, activations one per tensor: from the least to the
     largest value seen.
 
     Args:
-        path: The file.
+        path: The file; what it says of itself is lost.
         inputs: What to see values of, (4, S, S) each.
         batch: The only batch the file takes, or 1.
 
     Raises:
         ValueError: A package is not installed.
     """
-    onnx = import_onnx()
-    import_onnxruntime()
+    import_package("onnxruntime")
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
-    properties = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
-    with _quietly():
+    # It advises to prepare the graph, which is a plain one.
+    logging.disable(logging.WARNING)
+    try:
         quantize_static(
             path,
             path,
@@ -63,16 +54,5 @@ def quantize(path: Path, inputs: Iterable[NDArray[np.float32]], batch: int = 1) 
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
-    model = onnx.load(path)
-    onnx.helper.set_model_props(model, properties)
-    onnx.save(model, path)
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Keep back advice on preparing the graph: it is a plain one."""
-    logging.disable(logging.WARNING)
-    try:
-        yield
     finally:
         logging.disable(logging.NOTSET)

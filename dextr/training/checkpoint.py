@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
@@ -22,21 +22,17 @@ from networks import DextrNet, load_strict
 
 FORMAT = 1
 KEPT = 2
+PROGRESS = ("epoch", "epoch_step", "step", "best", "losses")
 
 
 @dataclass
 class TrainState:
-    """What training moves forward.
+    """What training moves forward: the network without wrappers, and what goes with it.
 
     Attributes:
-        network: The network itself, without wrappers.
-        optimizer: Its optimiser.
         scaler: Loss scaling for half precision; does nothing otherwise.
-        average: Moving average of the weights; None: not kept.
-        hard: The objects that come back more often; None: none do.
-        epoch: Complete epochs.
-        epoch_step: Steps done in the epoch that has begun.
-        step: Steps done in all.
+        average: Moving average of the weights, if kept; `hard` objects, if they come back oftener.
+        epoch: Complete epochs; `epoch_step`: steps done in the one begun; `step`: steps in all.
         best: Best score of an evaluation so far.
         losses: Losses of the last steps that are not in the log yet.
     """
@@ -65,11 +61,7 @@ class TrainState:
             "ema": None if self.average is None else self.average.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "epoch": self.epoch,
-            "epoch_step": self.epoch_step,
-            "step": self.step,
-            "best": self.best,
-            "losses": self.losses,
+            **{name: getattr(self, name) for name in PROGRESS},
             "hard": None if self.hard is None else self.hard.to_dict(),
             "random": random_states(),
         }
@@ -80,16 +72,13 @@ class TrainState:
         if self.average is not None:
             load_strict(self.average.network, saved["ema"])
         # Whether the optimiser is fused is up to this machine, not the one that saved.
-        groups = [
-            {**group, "fused": own["fused"]}
-            for own, group in zip(
-                self.optimizer.param_groups, saved["optimizer"]["param_groups"], strict=False
-            )
-        ]
-        self.optimizer.load_state_dict({**saved["optimizer"], "param_groups": groups})
+        optimizer = saved["optimizer"]
+        pairs = zip(self.optimizer.param_groups, optimizer["param_groups"], strict=False)
+        groups = [{**group, "fused": own["fused"]} for own, group in pairs]
+        self.optimizer.load_state_dict({**optimizer, "param_groups": groups})
         self.scaler.load_state_dict(saved["scaler"])
-        self.epoch, self.epoch_step, self.step = saved["epoch"], saved["epoch_step"], saved["step"]
-        self.best, self.losses = saved["best"], list(saved["losses"])
+        for name in PROGRESS:
+            setattr(self, name, saved[name])
         if self.hard is not None:
             self.hard.restore(saved["hard"])
         restore_random_states(saved["random"])
@@ -119,17 +108,14 @@ def restore_random_states(states: Mapping[str, Any]) -> None:
 
 
 def save_checkpoint(folder: Path, content: Mapping[str, Any], keep: bool = False) -> Path:
-    """Write a checkpoint and remove old ones: the newest two and those to keep stay.
+    """Write a checkpoint and remove old ones: the newest two and those to `keep` stay.
 
-    Args:
-        folder: The run's folder of checkpoints.
-        content: `TrainState.to_dict()` and what describes the run.
-        keep: Never remove this one.
+    Its content is `TrainState.to_dict()` and what describes the run.
 
     Raises:
         ValueError: A weight is not finite; nothing is written.
     """
-    broken = [k for k, v in content["weights"].items() if not _finite(v)]
+    broken = [k for k, v in content["weights"].items() if not torch.isfinite(v).all()]
     if broken:
         raise ValueError(f"weights are not finite ({broken[0]} first); no checkpoint written")
     path = folder / f"{'snapshot' if keep else 'step'}-{content['step']:09d}.pt"
@@ -144,8 +130,9 @@ def save_checkpoint(folder: Path, content: Mapping[str, Any], keep: bool = False
 
 def checkpoints(folder: Path) -> list[Path]:
     """Return a run's checkpoints, the newest first."""
-    found = [*folder.glob("step-*.pt"), *folder.glob("snapshot-*.pt")]
-    return sorted(found, key=lambda p: (_step(p), p.stat().st_mtime_ns), reverse=True)
+    found = {p: re.fullmatch(r"(?:step|snapshot)-(\d+)\.pt", p.name) for p in folder.glob("*.pt")}
+    steps = {p: (int(match[1]), p.stat().st_mtime_ns) for p, match in found.items() if match}
+    return sorted(steps, key=lambda p: steps[p], reverse=True)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -174,26 +161,10 @@ def newest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]] | None:
     """
     found = checkpoints(folder)
     for path in found:
-        content = _load_or_warn(path)
-        if content is not None:
-            return path, content
+        try:
+            return path, load_checkpoint(path)
+        except ValueError as error:  # noqa: PERF203 - files, so few
+            warnings.warn(f"{error}; trying the one before", stacklevel=2)
     if found:
         raise ValueError(f"{folder}: none of the {len(found)} checkpoints can be read")
     return None
-
-
-def _load_or_warn(path: Path) -> dict[str, Any] | None:
-    try:
-        return load_checkpoint(path)
-    except ValueError as error:
-        warnings.warn(f"{error}; trying the one before", stacklevel=3)
-        return None
-
-
-def _step(path: Path) -> int:
-    digits = path.stem.split("-")[-1]
-    return int(digits) if digits.isdigit() else -1
-
-
-def _finite(value: Tensor) -> bool:
-    return not value.is_floating_point() or bool(torch.isfinite(value).all())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from typing import Any
 
@@ -23,9 +23,7 @@ class ModelConfig:
     stages: int = option(4, "backbone stages built", choices=(1, 2, 3, 4))
     output_stride: int = option(8, "input pixels per feature position", choices=(8, 16))
     skips: int = option(0, "finer stages joined before the last convolution; 0 as in the paper")
-    mirror: bool = option(
-        False, "in evaluation, average over the crop and its mirror image: twice the time"
-    )
+    mirror: bool = option(False, "in evaluation, average with the mirror image: twice the time")
     stride_on: str = option(
         "auto",
         "convolution of a bottleneck that carries the stride; auto: 3x3 with --init imagenet, "
@@ -48,9 +46,8 @@ class ModelConfig:
 
     def network(self) -> NetworkConfig:
         """Return the network's part of it."""
-        values = {
-            k.name: getattr(self, k.name) for k in fields(NetworkConfig) if hasattr(self, k.name)
-        }
+        names = {spec.name for spec in fields(NetworkConfig)}
+        values = {name: value for name, value in asdict(self).items() if name in names}
         if self.stride_on == "auto":
             values["stride_on"] = "3x3" if self.init.split(":")[0] == "imagenet" else "1x1"
         return NetworkConfig(**values)
@@ -75,9 +72,7 @@ class OptimConfig:
     momentum: float = option(0.9, "momentum of sgd", least=0)
     weight_decay: float = option(5e-4, "weight decay", least=0)
     schedule: str = option("constant", "learning rate over time", choices=SCHEDULES)
-    warmup_steps: int = option(
-        0, "steps over which the learning rate grows linearly at the start", least=0
-    )
+    warmup_steps: int = option(0, "steps in which the learning rate grows linearly first", least=0)
     clip_norm: float = option(0.0, "largest norm of the gradient; 0: no limit", least=0)
     loss_reduction: str = option(
         "batch",
@@ -90,19 +85,14 @@ class OptimConfig:
         choices=("background", "ignore"),
     )
     ema: float = option(
-        0.0,
-        "decay of a moving average of the weights, which is then evaluated and saved; 0: none",
-        least=0,
-        below=1,
-    )
+        0.0, "decay of the moving average of the weights, which is then the result; 0: none",
+        least=0, below=1,
+    )  # fmt: skip
     amp: str = option("off", "mixed precision", choices=("off", "bf16", "fp16"))
     corrections: float = option(
-        0.0,
-        "probability that the objects of a batch get one more point, on the outline nearest to "
-        "the network's largest error of the moment",
-        least=0,
-        most=1,
-    )
+        0.0, "probability that the objects of a batch get one more point, on the outline nearest "
+        "to the network's largest error of the moment", least=0, most=1,
+    )  # fmt: skip
     hard_examples: int = option(
         1, "objects below 0.8 IoU when last trained on come back this many times as often", least=1
     )
@@ -119,18 +109,12 @@ class RunConfig:
 
     seed: int = _local(0, "seed of everything random", least=0)
     device: str | None = _changeable(None, "cpu, cuda or cuda:N; CUDA if there is any")
-    workers: int = _changeable(
-        2, "processes that prepare objects (of each training process)", least=0
-    )
+    workers: int = _changeable(2, "processes that prepare objects, for each that trains", least=0)
     compile: bool = _changeable(False, "compile the network, minutes at the start")
     channels_last: bool = _changeable(True, "keep tensors channels last, which is faster")
     eval_every: int = _changeable(10, "epochs between evaluations; 0: only at the end", least=0)
-    eval_limit: int = _changeable(
-        0, "objects scored in each evaluation but the last; 0: all", least=0
-    )
-    snapshot_every: int = _changeable(
-        20, "epochs between checkpoints that are kept for good", least=0
-    )
+    eval_limit: int = _changeable(0, "objects of each evaluation but the last; 0: all", least=0)
+    snapshot_every: int = _changeable(20, "epochs between checkpoints that stay for good", least=0)
     save_minutes: float = _changeable(
         15.0, "a checkpoint at least every so many minutes, besides one per epoch", least=0
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from dextr.batch import Batch
 from dextr.common.processes import World
@@ -23,12 +23,7 @@ def correct(
 ) -> list[Batch]:
     """Return a group of batches, some of which got correction points as `config` says.
 
-    Args:
-        network: The network without wrappers.
-        group: This process's share of each batch, on the device.
-        config: The share, and the precision.
-        world: The processes.
-        seed: Decides which batches; the same in all processes.
+    The `seed` decides which; it is the same in all processes. The network has no wrappers.
     """
     drawn = np.random.default_rng(seed).random(len(group)) < config.corrections
     with precision(config, world):
@@ -41,15 +36,15 @@ def correct(
 def add_corrections(network: nn.Module, batch: Batch, threshold: float) -> Batch:
     """Return the batch with the point in each heat map that an annotator would add next.
 
-    The point is the outline's pixel nearest to the largest error of the mask that the network
-    makes of the batch as it is. An object without an error stays as it is.
-
-    Args:
-        network: Is run in evaluation mode, and left in the mode it was in.
-        batch: The objects.
-        threshold: Probability above which a pixel belongs to the mask.
+    The point is the outline's pixel nearest to the largest error of the mask that the network, in
+    evaluation mode, makes of the batch as it is. An object without an error stays as it is.
     """
-    masks = _masks(network, batch.inputs, threshold)
+    training = network.training
+    network.eval()
+    with torch.no_grad():
+        logits = network(batch.inputs)
+    network.train(training)
+    masks = (logits[:, 0].float().sigmoid() > threshold).cpu().numpy()
     truths, voids = (x[:, 0].cpu().numpy() for x in (batch.targets, batch.voids))
     inputs = batch.inputs.clone()
     for k, (mask, truth, void) in enumerate(zip(masks, truths, voids, strict=True)):
@@ -58,12 +53,3 @@ def add_corrections(network: nn.Module, batch: Batch, threshold: float) -> Batch
             spot = torch.from_numpy(255 * render_heatmap(click[None], truth.shape)).to(inputs)
             inputs[k, 3] = torch.maximum(inputs[k, 3], spot)
     return replace(batch, inputs=inputs)
-
-
-def _masks(network: nn.Module, inputs: Tensor, threshold: float) -> np.ndarray:
-    training = network.training
-    network.eval()
-    with torch.no_grad():
-        logits = network(inputs)
-    network.train(training)
-    return (logits[:, 0].float().sigmoid() > threshold).cpu().numpy()

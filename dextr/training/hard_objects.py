@@ -9,15 +9,11 @@ from torch import Tensor
 
 from dextr.batch import Batch
 from dextr.common.processes import World
-
-HARD_BELOW = 0.8
+from dextr.samples import HARD_BELOW
 
 
 class HardExamples:
-    """Each training object's IoU when the network last trained on it.
-
-    Args:
-        count: Number of training objects.
+    """The IoU of each of `count` training objects when the network last trained on it.
 
     Attributes:
         rows: The objects below 0.8 IoU at the last `refresh`, ascending.
@@ -66,10 +62,7 @@ class HardExamples:
 def crop_ious(logits: Tensor, batch: Batch, threshold: float) -> Tensor:
     """Return the IoU (N,) of each object's mask on its crop, without undecided pixels.
 
-    Args:
-        logits: (N, 1, S, S).
-        batch: The objects.
-        threshold: Probability above which a pixel belongs to the mask.
+    The mask is where the probability of the logits (N, 1, S, S) exceeds the threshold.
     """
     found, truth, counted = logits.detach().sigmoid() > threshold, batch.targets, ~batch.voids
     common = (found & truth & counted).flatten(1).sum(1)

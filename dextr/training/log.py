@@ -24,15 +24,13 @@ class RunLog:
     """
 
     def __init__(self, folder: Path | None, length: int = 0, step: int = 0) -> None:
-        self._file = None
-        self._board = None
+        self._file = self._board = None
         if folder is None:
             return
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "log.jsonl"
-        path.touch()
-        os.truncate(path, min(length, path.stat().st_size))
-        self._file = path.open("ab")
+        self._file = (folder / "log.jsonl").open("ab")
+        self._file.truncate(min(length, self._file.tell()))
+        self._file.seek(0, os.SEEK_END)
         self._board = _open_board(folder / "tensorboard", step)
 
     def write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
@@ -42,10 +40,9 @@ class RunLog:
         line = json.dumps({"kind": kind, "step": step, **values})
         self._file.write(line.encode() + b"\n")
         self._file.flush()
-        if self._board is not None:
-            for name, value in values.items():
-                if isinstance(value, int | float):
-                    self._board.add_scalar(f"{kind}/{name}", value, step)
+        for name, value in values.items():
+            if self._board is not None and isinstance(value, int | float):
+                self._board.add_scalar(f"{kind}/{name}", value, step)
 
     def picture(self, name: str, step: int, image: NDArray[np.uint8]) -> None:
         """Add an (H, W, 3) picture to TensorBoard."""
@@ -61,10 +58,9 @@ class RunLog:
 
     def close(self) -> None:
         """Close the files."""
-        if self._file is not None:
-            self._file.close()
-        if self._board is not None:
-            self._board.close()
+        for file in (self._file, self._board):
+            if file is not None:
+                file.close()
 
 
 def _open_board(folder: Path, step: int) -> Any:

@@ -37,13 +37,9 @@ def build_optimizer(network: DextrNet, config: OptimConfig) -> Optimizer:
 
 
 def learning_rate_factor(step: int, total: int, config: OptimConfig) -> float:
-    """Return what the full learning rates are multiplied by at a step.
+    """Return what the full learning rates are multiplied by after `step` of `total` steps.
 
-    Args:
-        step: Steps done before this one.
-        total: Steps of the whole training.
-        config: Names the schedule. `cosine` falls to 0 as half a cosine, `poly` as
-            (1 - progress)^0.9; the warm-up lies before either.
+    `cosine` falls to 0 as half a cosine, `poly` as (1 - progress)^0.9, after the warm-up.
     """
     if step < config.warmup_steps:
         return (step + 1) / config.warmup_steps

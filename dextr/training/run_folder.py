@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shlex
@@ -11,14 +10,13 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
-from dextr.common.files import replacing
 from dextr.common.processes import World
 from dextr.training.checkpoint import checkpoints, load_checkpoint, newest_checkpoint
 
@@ -28,13 +26,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "opencv-python", "safetensors", "py
 
 @dataclass
 class RunFolder:
-    """A run's folder and the checkpoint it goes on from.
-
-    Attributes:
-        path: Where the run writes.
-        checkpoint: What it goes on from; None: it begins.
-        main: Whether this process is the one that writes.
-    """
+    """Where a run writes, if this process is the `main` one, and what it goes on from, if any."""
 
     path: Path
     checkpoint: dict[str, Any] | None = field(default=None, repr=False)
@@ -53,12 +45,8 @@ class RunFolder:
     def check(self, options: Mapping[str, Any], changeable: set[str]) -> None:
         """Refuse options that would make the rest of the run another one's.
 
-        Args:
-            options: What the run would go on with.
-            changeable: Names that may differ.
-
         Raises:
-            ValueError: Something differs; names it with both values.
+            ValueError: Something that is not `changeable` differs; names it with both values.
         """
         before = self.config or {}
         if before.get("schedule") == "constant":
@@ -90,11 +78,14 @@ def resolve_run_folder(
 ) -> RunFolder:
     """Return where a run writes and what it goes on from, the same in every process.
 
-    Args:
-        resume: None, `auto`, a run's folder or a checkpoint.
-        output_dir: The run's folder; None: `runs/NAME-NUMBER`.
-        name: NAME.
-        world: The processes; the first one decides.
+    | resume | goes on from | writes into |
+    |---|---|---|
+    | None | nothing | output_dir, which holds no run yet; else a new folder |
+    | auto | its newest checkpoint, if any | output_dir; else the newest run's, or a new one |
+    | a run's folder, a checkpoint | its newest, this one | output_dir; else that run's |
+
+    New folders are `runs/name-NUMBER`. A run goes on in its own folder only from its newest
+    checkpoint.
 
     Raises:
         ValueError: The folder holds a run already, or there is nothing to go on from.
@@ -106,34 +97,27 @@ def resolve_run_folder(
 
 
 def _resolve(resume: str | None, own: Path | None, name: str) -> tuple[Path, Path | None]:
-    """Return the folder and the checkpoint; None: the run begins."""
     if resume is None:
         return _new_folder(own, name), None
     if resume == "auto":
         folder = own or next(iter(run_folders(RUNS, name)), None)
         return (folder, _newest(folder)) if folder else (_new_folder(None, name), None)
-    origin, path = _named(Path(resume))
-    if own is None or own.resolve() == origin.resolve():
-        newest = checkpoints(origin / "checkpoints")
-        if Path(resume).is_file() and newest and newest[0].resolve() != path.resolve():
-            raise ValueError(
-                f"{path} is not the newest checkpoint of its run ({newest[0].name} is): name a "
-                "new --output-dir to go on from it"
-            )
-        return origin, path
-    return _new_folder(own, name), path
-
-
-def _named(source: Path) -> tuple[Path, Path]:
-    """Return the run's folder and the checkpoint that `--resume` names."""
-    if source.is_file():
-        return source.parent.parent, source
-    if not source.is_dir():
+    source = Path(resume)
+    if not source.exists():
         raise ValueError(f"--resume {source}: no such run folder or checkpoint")
-    path = _newest(source)
+    origin = source if source.is_dir() else source.parent.parent
+    path = _newest(source) if source.is_dir() else source
     if path is None:
         raise ValueError(f"--resume {source}: no checkpoint there; start it anew without --resume")
-    return source, path
+    if own is not None and own.resolve() != origin.resolve():
+        return _new_folder(own, name), path
+    newest = checkpoints(origin / "checkpoints")[:1]
+    if path == source and newest and newest[0].resolve() != path.resolve():
+        raise ValueError(
+            f"{path} is not the newest checkpoint of its run ({newest[0].name} is): name a "
+            "new --output-dir to go on from it"
+        )
+    return origin, path
 
 
 def _newest(folder: Path) -> Path | None:
@@ -154,26 +138,24 @@ def _new_folder(own: Path | None, name: str) -> Path:
 
 def run_folders(base: Path, name: str) -> list[Path]:
     """Return the folders `name-NUMBER` of earlier runs, the highest number first."""
-    numbered = [
-        (int(p.name[len(name) + 1 :]), p)
-        for p in base.glob(f"{name}-*")
-        if p.name[len(name) + 1 :].isdigit()
-    ]
-    return [p for _, p in sorted(numbered, reverse=True)]
+    found = [p for p in base.glob(f"{name}-*") if p.name[len(name) + 1 :].isdigit()]
+    return sorted(found, key=_number, reverse=True)
 
 
 def new_run_folder(base: Path, name: str) -> Path:
     """Make and return the folder with the next number; two runs never get the same one."""
-    earlier = run_folders(base, name)
-    number = 1 + (int(earlier[0].name.rsplit("-", 1)[1]) if earlier else 0)
     while True:
+        number = 1 + max(map(_number, run_folders(base, name)), default=0)
         folder = base / f"{name}-{number}"
         try:
             folder.mkdir(parents=True)
         except FileExistsError:
-            number += 1
             continue
         return folder
+
+
+def _number(folder: Path) -> int:
+    return int(folder.name.rsplit("-", 1)[1])
 
 
 def environment() -> dict[str, Any]:
@@ -184,7 +166,7 @@ def environment() -> dict[str, Any]:
         "commit": _git("rev-parse", "HEAD"),
         "uncommitted_changes": bool(_git("status", "--porcelain")),
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {d.name: d.version for d in distributions() if d.name in PACKAGES},
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
@@ -200,16 +182,3 @@ def _git(*arguments: str) -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a value as indented JSON; the old file stays until the new one is whole."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2) + "\n")

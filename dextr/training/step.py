@@ -39,7 +39,7 @@ def train_step(
     """
     state.optimizer.zero_grad(set_to_none=True)
     total = torch.zeros((), device=world.device)
-    for k, batch in enumerate(group):  # 4.1: batches of 5 objects; of 20 on COCO
+    for k, batch in enumerate(group):  # implementation details: 5 objects; on COCO 20
         more_to_come = k + 1 < len(group) and isinstance(model, DistributedDataParallel)
         with model.no_sync() if more_to_come else nullcontext():  # type: ignore[operator]
             logits = forward(model, batch, config, world)  # 3.2: image and heat map in, mask out
@@ -52,7 +52,7 @@ def train_step(
     if config.clip_norm:  # not in the paper
         state.scaler.unscale_(state.optimizer)
         nn.utils.clip_grad_norm_(state.network.parameters(), config.clip_norm)
-    state.scaler.step(state.optimizer)  # 4.1: SGD, momentum 0.9, weight decay 5e-4, rate 1e-8
+    state.scaler.step(state.optimizer)  # implementation details: SGD
     state.scaler.update()
     if state.average is not None:  # not in the paper
         state.average.update(state.network, state.step)
@@ -82,13 +82,9 @@ def batch_loss(logits: Tensor, batch: Batch, config: OptimConfig, world: World) 
         # Dividing afterwards leaves the number of objects on the GPU.
         counts, batch_size, objects = sums[:2], 1, sums[2]
     loss = class_balanced_bce(
-        logits.to(batch.inputs.dtype),
-        batch.targets,
-        void,
-        reduction=config.loss_reduction,
-        counts=counts,
-        batch_size=batch_size,
-    )
+        logits.to(batch.inputs.dtype), batch.targets, void,
+        reduction=config.loss_reduction, counts=counts, batch_size=batch_size,
+    )  # fmt: skip
     return loss / objects
 
 
@@ -110,10 +106,7 @@ class LossWatch:
         self._objects += len(names) * self._world.size
 
     def collect(self, step: int) -> list[float]:
-        """Return the losses since the last call, summed over the processes.
-
-        Args:
-            step: Steps done so far.
+        """Return the losses since the last call, up to this step, summed over the processes.
 
         Raises:
             ValueError: One is not finite; says which, and for which objects.
@@ -121,18 +114,16 @@ class LossWatch:
         if not self._pending:
             return []
         losses = self._world.sum(torch.stack([loss for loss, _ in self._pending])).tolist()
-        names = [names for _, names in self._pending]
-        self._pending.clear()
-        for k, loss in enumerate(losses):
+        for k, (loss, (_, names)) in enumerate(zip(losses, self._pending, strict=True)):
             if not math.isfinite(loss):
-                shown = losses[max(0, k - 4) : k + 1]
-                objects = [name for part in self._world.gather(names[k]) for name in part]
+                last = ", ".join(f"{v:g}" for v in losses[max(0, k - 4) : k + 1])
+                objects = ", ".join(name for part in self._world.gather(names) for name in part)
                 raise ValueError(
                     f"the loss is {loss} at step {step - len(losses) + k + 1} (the last ones: "
-                    f"{', '.join(f'{v:g}' for v in shown)}) for the objects "
-                    f"{', '.join(objects)}; earlier checkpoints are untouched; try a lower --lr, "
-                    "--clip-norm or --amp off"
+                    f"{last}) for the objects {objects}; earlier checkpoints are untouched; try a "
+                    "lower --lr, --clip-norm or --amp off"
                 )
+        self._pending.clear()
         return losses
 
     def speed(self) -> float:

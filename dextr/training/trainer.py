@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,13 +14,14 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from dextr.batch import Batch, in_groups, on_device
+from dextr.common.files import write_json
 from dextr.common.processes import World
 from dextr.evaluation.cases import score_and_picture
 from dextr.evaluation.mask_sources import NetworkMasks, Objects
 from dextr.evaluation.protocol import EvaluationSettings
-from dextr.evaluation.report import as_json, table, write_text
+from dextr.evaluation.report import as_dict, table
 from dextr.evaluation.scoring import evenly_spaced_rows
-from dextr.evaluation.summary import summarize
+from dextr.evaluation.summary import Summary, summarize
 from dextr.metrics import ObjectScore
 from dextr.predictor import Predictor
 from dextr.samples import THRESHOLD
@@ -37,67 +38,53 @@ from networks.sync_norm import synchronize_batch_norm
 
 
 class Loader(Protocol):
-    """Where batches come from."""
+    """Where batches come from: so many per epoch, each shared by all processes."""
 
-    def __len__(self) -> int:
-        """Batches per epoch; each is shared by all processes."""
+    def __len__(self) -> int: ...
 
     def batches(self, epoch: int, start: int, hard: Sequence[int]) -> Iterable[Batch]:
-        """This process's shares of the batches of an epoch, from number `start` on.
-
-        Objects in the rows `hard` come more often.
-        """
+        """This process's shares of an epoch's batches from `start` on; rows `hard` come oftener."""
 
 
 class Validation(Objects, Protocol):
-    """The validation objects: a data set with a name and category names."""
+    """The validation objects."""
 
     name: str
     category_names: tuple[str, ...]
 
 
+@dataclass
 class Trainer:
-    """Runs the epochs.
+    """Runs the epochs of a new or restored state; the first of the processes writes the folder.
 
-    Args:
-        state: What is trained, new or restored.
-        loader: The training objects.
+    Attributes:
         validation: The objects of the evaluations; None: there are none.
-        optim: Loss, optimiser and schedule.
-        run: How the run goes on.
         about: What checkpoints say of the run: `config`, `size`, `relax`, and `public`, the part of
             `config` that weights say too.
-        folder: The run's folder.
-        log: Its log.
-        world: The processes; the first one writes.
         stop: Tells when somebody wants the run to stop.
     """
 
-    def __init__(
-        self,
-        state: TrainState,
-        loader: Loader,
-        validation: Validation | None,
-        optim: OptimConfig,
-        run: RunConfig,
-        about: dict[str, Any],
-        folder: Path,
-        log: RunLog,
-        world: World,
-        stop: StopRequest,
-    ) -> None:
-        self.state, self.loader, self.validation = state, loader, validation
-        self.optim, self.run, self.about = optim, run, about
-        self.folder, self.log, self.world, self.stop = folder, log, world, stop
-        self.steps = -(-len(loader) // optim.accumulate)
-        network: nn.Module = state.network
-        if run.compile:
+    state: TrainState
+    loader: Loader
+    validation: Validation | None
+    optim: OptimConfig
+    run: RunConfig
+    about: dict[str, Any]
+    folder: Path
+    log: RunLog
+    world: World
+    stop: StopRequest
+
+    def __post_init__(self) -> None:
+        self.steps = -(-len(self.loader) // self.optim.accumulate)
+        network: nn.Module = self.state.network
+        if self.run.compile:
             # An epoch's smaller last batch gets its own code; one for any size would be slower.
             network = torch.compile(network, dynamic=False)  # type: ignore[assignment]
         # Crops have one size, so that trying out convolutions pays.
         torch.backends.cudnn.benchmark = True
-        self.model = shared(network, world)
-        self.settings = EvaluationSettings(thresholds=(THRESHOLD,), seed=run.seed)
+        self.model = shared(network, self.world)
+        self.settings = EvaluationSettings(thresholds=(THRESHOLD,), seed=self.run.seed)
         self.saved_at = time.monotonic()
 
     def fit(self) -> None:
@@ -111,9 +98,10 @@ class Trainer:
         while state.epoch < optim.epochs:
             self.train_one_epoch()
             number = state.epoch + 1
-            if run.eval_every and number % run.eval_every == 0 and number < optim.epochs:
+            due = run.eval_every and number % run.eval_every == 0 and number < optim.epochs
+            if due and self.validation is not None:
                 self.save()
-                self.evaluate(f"epoch-{number:04d}", number, run.eval_limit)
+                self.evaluate(self.validation, f"epoch-{number:04d}", number, run.eval_limit)
             if state.hard is not None:
                 state.hard.refresh(self.world)
             state.epoch, state.epoch_step = number, 0
@@ -129,8 +117,14 @@ class Trainer:
         watch = LossWatch(self.world)
         loss: float | None = None
         title = f"epoch {state.epoch + 1}/{optim.epochs}"
-        with self._bar(title) as bar:
-            for group in self._groups_left():
+        hidden = None if self.world.main else True
+        with tqdm(
+            total=self.steps, initial=state.epoch_step, desc=title, unit="step", disable=hidden
+        ) as bar:
+            hard = state.hard.rows if state.hard else ()
+            loaded = self.loader.batches(state.epoch, state.epoch_step * optim.accumulate, hard)
+            moved = on_device(loaded, self.world.device, run.channels_last)
+            for group in in_groups(moved, optim.accumulate):
                 factor = learning_rate_factor(state.step, self.steps * optim.epochs, optim)
                 lr = set_learning_rate(state.optimizer, factor)
                 group = correct(state.network, group, optim, self.world, [run.seed, state.step])
@@ -148,23 +142,6 @@ class Trainer:
                     self._stop_or_save(watch)
         if self.world.main and state.epoch_step == self.steps and loss is not None:
             tqdm.write(f"{title}: loss {loss:.4g}")
-
-    def _bar(self, title: str) -> tqdm:
-        return tqdm(
-            total=self.steps,
-            initial=self.state.epoch_step,
-            desc=title,
-            unit="step",
-            disable=None if self.world.main else True,
-        )
-
-    def _groups_left(self) -> Iterator[list[Batch]]:
-        """Yield the epoch's groups of batches, on the device, from the next step on."""
-        state, accumulate = self.state, self.optim.accumulate
-        hard = state.hard.rows if state.hard else ()
-        loaded = self.loader.batches(state.epoch, state.epoch_step * accumulate, hard)
-        moved = on_device(loaded, self.world.device, self.run.channels_last)
-        return in_groups(moved, accumulate)
 
     def _log_line(self, watch: LossWatch, lr: float, bar: tqdm) -> float:
         """Write the mean loss since the last line; return it."""
@@ -193,40 +170,35 @@ class Trainer:
         if self.state.hard is not None:
             self.state.hard.collect(self.world)
         if self.world.main:
-            content = {**self.state.to_dict(), **self.about, "threshold": THRESHOLD}
-            content["log_length"] = self.log.length()
+            more = {"threshold": THRESHOLD, "log_length": self.log.length()}
+            content = {**self.state.to_dict(), **self.about, **more}
             save_checkpoint(self.folder / "checkpoints", content, keep)
 
     def save_weights(self, name: str) -> None:
         """Write the network alone, as `load_predictor` reads it."""
         if self.world.main:
-            save_network(
-                self.folder / name,
-                self.state.result,
-                size=self.about["size"],
-                relax=self.about["relax"],
-                threshold=THRESHOLD,
-                origin={"steps": self.state.step, "config": self.about["public"]},
-            )
+            about = {"size": self.about["size"], "relax": self.about["relax"]}
+            origin = {"steps": self.state.step, "config": self.about["public"]}
+            path = self.folder / name
+            save_network(path, self.state.result, **about, threshold=THRESHOLD, origin=origin)
 
-    def evaluate(self, name: str, epoch: int, limit: int = 0) -> list[ObjectScore]:
-        """Score the network; log the numbers and save pictures. Without objects, no scores."""
-        if self.validation is None:
-            return []
+    def evaluate(
+        self, validation: Validation, name: str, epoch: int, limit: int = 0
+    ) -> tuple[Summary, list[ObjectScore]]:
+        """Score the network; log the numbers and save pictures."""
         self.stop.at_rest = True
         if self.stop.made:
             raise Stopped
         # Averages have their own copy; either way train() comes back with the next epoch.
-        predictor = Predictor(
-            self.state.result, size=self.about["size"], relax=self.about["relax"], batch_size=8
-        )
-        source = NetworkMasks(predictor, self.validation, self.settings, self.run.workers)
-        rows = evenly_spaced_rows(len(self.validation), limit)
+        size, relax = self.about["size"], self.about["relax"]
+        predictor = Predictor(self.state.result, size=size, relax=relax, batch_size=8)
+        source = NetworkMasks(predictor, validation, self.settings, self.run.workers)
+        rows = evenly_spaced_rows(len(validation), limit)
         scores, sheet = score_and_picture(source, rows, self.world)
         self.stop.at_rest = False
-        summary = summarize(scores, self.validation.category_names)
-        values: dict[str, Any] = {"epoch": epoch, "objects": summary.count}
-        values |= {"mean_iou": summary.mean_iou, "boundary_f": summary.boundary_f}
+        summary = summarize(scores, validation.category_names)
+        means = {"mean_iou": summary.mean_iou, "boundary_f": summary.boundary_f}
+        values = {"epoch": epoch, "objects": summary.count, **means}
         self.log.write("evaluation", self.state.step, values)
         if self.state.best is None or summary.mean_iou > self.state.best:
             self.state.best = summary.mean_iou
@@ -236,24 +208,23 @@ class Trainer:
             self.log.picture("validation", self.state.step, sheet)
         if self.world.main:
             tqdm.write(f"{name}: mean IoU {100 * summary.mean_iou:.2f} of {summary.count} objects")
-        return scores
+        return summary, scores
 
     def finish(self) -> None:
         """Write the weights and the final evaluation."""
         self.save_weights("weights.safetensors")
-        scores = self.evaluate("final", self.state.epoch)
-        if self.validation is None or not self.world.main:
+        if self.validation is None:
             return
-        summary = summarize(scores, self.validation.category_names)
-        text = as_json(
-            summary,
-            scores,
-            dataset={"name": self.validation.name, "objects": len(self.validation)},
-            weights={"name": str(self.folder / "weights.safetensors")},
-            settings=asdict(self.settings),
-        )
-        write_text(self.folder / "evaluation.json", text)
-        tqdm.write(table(summary))
+        summary, scores = self.evaluate(self.validation, "final", self.state.epoch)
+        if self.world.main:
+            about = {
+                "dataset": {"name": self.validation.name, "objects": len(self.validation)},
+                "weights": {"name": str(self.folder / "weights.safetensors")},
+                "settings": asdict(self.settings),
+            }
+            content = as_dict(summary, scores, about)
+            write_json(self.folder / "evaluation.json", content, indent=1)
+            tqdm.write(table(summary))
 
 
 def shared(network: nn.Module, world: World) -> nn.Module:

@@ -6,10 +6,12 @@ import shutil
 import tarfile
 import zlib
 from lzma import LZMAError
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
+
+from dextr.common.files import inside
 
 DAMAGE = (tarfile.TarError, EOFError, zlib.error, LZMAError, ValueError, OSError)
 
@@ -54,12 +56,10 @@ def _extract_all(archive: Path, to: Path) -> None:
             tarfile.open(fileobj=counted, mode="r:*") as tar,
         ):
             for member in tar:
-                name = PurePosixPath(member.name)
+                inside(member.name)
                 # Without links, no member can lead outside.
                 if not (member.isfile() or member.isdir()):
                     raise ValueError(f"{member.name!r} is a link or a device")
-                if name.is_absolute() or ".." in name.parts:
-                    raise ValueError(f"{member.name!r} points outside of it")
                 tar.extract(member, to, **how)
             # A compressed file's own checksum is only looked at when its end is read.
             while tar.fileobj.read(1 << 20):

@@ -10,7 +10,7 @@ from filelock import FileLock
 from dextr.common.files import cache_dir, file_digest, file_sha256, read_json, write_json
 from dextr.weights import registry
 from dextr.weights.archives import extract_folder
-from dextr.weights.exported import refuse_torchscript
+from dextr.weights.exported import refuse_old_export
 from dextr.weights.registry import DATA, Published
 from dextr.weights.state_files import read_state
 from dextr.weights.transfer import discard, fetch
@@ -26,7 +26,7 @@ def find_file(name: str) -> Path:
         return _bundled()
     if name in registry.PUBLISHED and registry.PUBLISHED[name].kind != DATA:
         return obtain(registry.PUBLISHED[name])
-    refuse_torchscript(name)
+    refuse_old_export(name)
     if not Path(name).is_file():
         names = [e.name for e in registry.PUBLISHED.values() if e.kind != DATA]
         offered = ", ".join([registry.BUNDLED, registry.UNTRAINED, *names])
@@ -37,10 +37,8 @@ def find_file(name: str) -> Path:
 def obtain(entry: Published, root: Path | None = None, mirror: str | None = None) -> Path:
     """Return a published file, checked, and downloaded unless it is there.
 
-    Args:
-        entry: What.
-        root: Folder for the file; None is where it lies or belongs.
-        mirror: Url of a folder that holds the file in the publisher's place.
+    `root` is the folder for the file, None where it lies or belongs; `mirror` the url of a folder
+    that holds the file in the publisher's place.
 
     Raises:
         ValueError: It cannot be had, or is not what was published. A downloaded file that fails
@@ -51,8 +49,7 @@ def obtain(entry: Published, root: Path | None = None, mirror: str | None = None
         cache_dir().mkdir(parents=True, exist_ok=True)
         with FileLock(cache_dir() / "download.lock"):
             if not target.exists():
-                _download(entry, target, entry.address(mirror))
-                return target
+                return _download(entry, target, entry.address(mirror))
     try:
         _check(entry, target)
     except ValueError as error:
@@ -76,22 +73,22 @@ def obtain_data(entry: Published, root: Path | None = None, mirror: str | None =
     return folder
 
 
-def _download(entry: Published, target: Path, url: str) -> None:
+def _download(entry: Published, target: Path, url: str) -> Path:
     part = target.with_name(f"{target.stem}.part{target.suffix}")
     try:
         fetch(url, part)
-    except ConnectionError as error:
-        raise ValueError(
-            f"{error}. Run again to continue, or get {entry.file} elsewhere and put it at "
-            f"{target.absolute()}"
-        ) from None
-    try:
         _check(entry, part)
+    except ConnectionError as error:
+        place = target.absolute()
+        raise ValueError(
+            f"{error}. Run again to continue, or get {entry.file} elsewhere and put it at {place}"
+        ) from None
     except ValueError as error:
         discard(part)
         raise ValueError(f"{url}: {error}; what was downloaded is removed") from None
     part.replace(target)
     discard(part)
+    return target
 
 
 def _check(entry: Published, path: Path) -> None:
@@ -101,15 +98,6 @@ def _check(entry: Published, path: Path) -> None:
     found = f"{algorithm}:{file_digest(path, algorithm)}"
     if found == expected:
         return
-    _check_kind(entry, path)
-    if not expected:
-        write_json(seen_path(), _seen() | {entry.name: found}, indent=2)
-        return
-    forget = "" if entry.checksum else f" (to trust it, remove {entry.name!r} in {seen_path()})"
-    raise ValueError(f"expected {expected}, got {found}{forget}")
-
-
-def _check_kind(entry: Published, path: Path) -> None:
     with open(path, "rb") as file:
         if file.read(512).lstrip().startswith(b"<"):
             raise ValueError(f"expected {entry.file}, got a web page")
@@ -117,13 +105,16 @@ def _check_kind(entry: Published, path: Path) -> None:
         read_state(path)
     elif not tarfile.is_tarfile(path):
         raise ValueError(f"expected {entry.file}, got something that is no such archive")
+    if expected:
+        forget = f" (to trust it, remove {entry.name!r} in {seen_path()})"
+        raise ValueError(f"expected {expected}, got {found}{'' if entry.checksum else forget}")
+    write_json(seen_path(), _seen() | {entry.name: found}, indent=2)
 
 
 def _bundled() -> Path:
-    path = registry.bundled_path()
+    path, expected = registry.bundled_path(), registry.BUNDLED_CHECKSUM
     if not path.exists():
         raise ValueError(f"{path}: the bundled network is missing")
-    expected = registry.BUNDLED_CHECKSUM
     if expected and (found := f"sha256:{file_sha256(path)}") != expected:
         raise ValueError(f"{path}: expected {expected}, got {found}: restore the released file")
     return path
@@ -135,9 +126,7 @@ def seen_path() -> Path:
 
 
 def _seen() -> dict[str, str]:
-    if not seen_path().exists():
-        return {}
     try:
-        return read_json(seen_path())
+        return read_json(seen_path()) if seen_path().exists() else {}
     except ValueError:
         raise ValueError(f"{seen_path()} is damaged: remove it") from None

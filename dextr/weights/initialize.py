@@ -57,11 +57,10 @@ def _imagenet(network: DextrNet, file: str) -> LoadReport:
     except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
         import torchvision
 
-        weights = torchvision.models.get_model_weights(network.config.backbone)["IMAGENET1K_V1"]
-        name = weights.url.rsplit("/", 1)[1]
+        url = torchvision.models.get_model_weights(network.config.backbone)["IMAGENET1K_V1"].url
         raise ValueError(
-            f"could not get {weights.url} ({error}): put that file at "
-            f"{torch.hub.get_dir()}/checkpoints/{name}, or give --init imagenet:FILE"
+            f"could not get {url} ({error}): put that file at {torch.hub.get_dir()}/checkpoints/"
+            f"{url.rsplit('/', 1)[1]}, or give --init imagenet:FILE"
         ) from None
 
 
@@ -72,8 +71,8 @@ def _own(network: DextrNet, spec: str) -> LoadReport:
             "this is a classifier for normalised input: give it as imagenet:FILE, so that mean "
             "and deviation are folded in"
         )
-    published = any(name.removeprefix("module.").startswith("layer5.") for name in found.state)
-    if found.description or published:
-        stride_on = found.description.network.stride_on if found.description else "1x1"
-        require_stride(network, stride_on, "these weights")
+    if found.description:
+        require_stride(network, found.description.network.stride_on, "these weights")
+    elif any(name.removeprefix("module.").startswith("layer5.") for name in found.state):
+        require_stride(network, "1x1", "published weights")
     return load_partial(network, found.state)

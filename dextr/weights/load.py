@@ -21,16 +21,8 @@ from dextr.samples import THRESHOLD
 from dextr.weights import registry
 from dextr.weights.download import find_file
 from dextr.weights.exported import ONNX, ExportedNetwork, read_exported
-from dextr.weights.state_files import Description, StateFile, read_state, write_state
+from dextr.weights.state_files import Description, read_state, write_state
 from networks import DextrNet, NetworkConfig, fold, for_inference, load_strict, pack
-
-UNTRAINED = Description(
-    NetworkConfig("resnet18", stages=3, head_width=64, output_stride=16, skips=2),
-    size=256,
-    relax=RELAX,
-    threshold=0.5,
-    origin={"values": "random, seed 0"},
-)
 
 
 @dataclass(frozen=True)
@@ -39,7 +31,7 @@ class LoadedNetwork:
 
     Attributes:
         network: One of ours, or an exported file that runs like one.
-        about: Its crop, margin and threshold, and where its values come from.
+        about: Its layers, crop, margin and threshold, and where its values come from.
         name: The registry's name, or the file.
         trained: Whether its masks mean anything.
         file: Where its values were read; None if nowhere.
@@ -87,15 +79,10 @@ class LoadedNetwork:
     ) -> Predictor:
         """Return a predictor around the network.
 
-        On the CPU it runs a copy of the network, see `networks.for_inference` and `networks.pack`.
-
-        Args:
-            device: Such as `cpu` or `cuda`; None takes a CUDA GPU if there is one.
-            size: Side of the crop; None is what the weights say, also of the next two.
-            relax: Margin around the object's box in pixels of the image.
-            threshold: Probability above which a pixel is the object's.
-            batch_size: Objects that go through the network at once.
-            keep: Without it the network is used up, not copied, which saves its size in memory.
+        On the CPU it runs a copy of the network (`networks.for_inference`, `networks.pack`); with
+        `keep=False` the network itself is used up for it, which saves its size in memory.
+        Without a `device` it takes a CUDA GPU if there is one; `size`, `relax` and `threshold` are
+        the weights' own unless given. See `Predictor`.
 
         Raises:
             ValueError: No such device, or a value is out of range.
@@ -103,11 +90,12 @@ class LoadedNetwork:
         network, chosen = self.network, pick_device(device)
         if chosen.type == "cpu" and isinstance(network, DextrNet):
             network = pack(for_inference(network) if keep else fold(network))
+        about = self.about
         return Predictor(
             network,
-            size=self.about.size if size is None else size,
-            relax=self.about.relax if relax is None else relax,
-            threshold=self.about.threshold if threshold is None else threshold,
+            size=about.size if size is None else size,
+            relax=about.relax if relax is None else relax,
+            threshold=about.threshold if threshold is None else threshold,
             device=chosen,
             batch_size=batch_size,
         )
@@ -116,15 +104,13 @@ class LoadedNetwork:
 def load_predictor(
     weights: str | PathLike[str] | None = None, device: str | torch.device | None = None
 ) -> Predictor:
-    """Return a predictor ready to use; see `load_network` and `LoadedNetwork.predictor`.
+    """Return a predictor ready to use.
 
-    Args:
-        weights: A name in the registry (`python -m dextr weights` lists them) or a file; None
-            is the network that comes with the project.
-        device: Such as `cpu` or `cuda`; None takes a CUDA GPU if there is one.
+    `weights` is what `load_network` takes: a name or a file, or None for the network that comes
+    with the project. Without a `device` it takes a CUDA GPU if there is one.
 
     Raises:
-        ValueError: No such weights, or the file does not fit the network it names.
+        ValueError: No such weights or device, or the file does not fit the network it names.
     """
     return load_network(weights).predictor(device, keep=False)
 
@@ -140,22 +126,32 @@ def load_network(weights: str | PathLike[str] | None = None) -> LoadedNetwork:
     Raises:
         ValueError: No such weights, or the file does not fit the network it describes.
     """
-    if weights is None:
-        if registry.bundled_path().exists():
-            return load_network(registry.BUNDLED)
+    name = str(weights)
+    if weights is None and registry.bundled_path().exists():
+        name = registry.BUNDLED
+    elif weights is None:
         warnings.warn(
             f"{registry.bundled_path()} is missing: using an UNTRAINED network, its masks mean "
             "nothing",
             stacklevel=2,
         )
-        return _untrained()
-    name = str(weights)
+        name = registry.UNTRAINED
     if name == registry.UNTRAINED:
         return _untrained()
     entry = registry.PUBLISHED.get(name)
     if entry and entry.kind != registry.NETWORK:
         raise ValueError(f"{name!r} is no network to predict with: {entry.purpose}")
-    return _from_file(find_file(name), name)
+    path = find_file(name)
+    if path.suffix == ONNX:
+        exported = read_exported(path)
+        return LoadedNetwork(exported, exported.about, name, exported.trained, path)
+    found = read_state(path)
+    try:
+        about = found.description or _describe_published(found.state)
+        network = network_from(about.network, found.state)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return LoadedNetwork(network, about, name, file=path)
 
 
 def save_network(
@@ -170,48 +166,20 @@ def save_network(
 ) -> None:
     """Write a network to a `.safetensors` file that `load_network` reads; the old one stays whole.
 
-    Args:
-        path: Where to.
-        network: The network.
-        size: Side of the crop it was trained on.
-        relax: Margin around the object's box in pixels of the image.
-        threshold: Probability above which a pixel is the object's.
-        origin: Where the values come from; anything JSON can hold.
-        half: Store convolutions in half precision, save the first, whose values for 0..255
-            input are too small for it.
+    `size`, `relax`, `threshold` and `origin` are those of `Description`. With `half` convolutions
+    are stored in half precision, save the first: for 0..255 input its values are too small.
 
     Raises:
-        ValueError: The name does not end in `.safetensors`, or a value is too large for half
-            precision.
+        ValueError: The name does not end in `.safetensors`, or half precision lacks the range.
     """
     if Path(path).suffix != ".safetensors":
         raise ValueError(f"expected a name that ends in .safetensors, got {path}")
     state = network.state_dict()
-    if half:
-        state = {k: _halved(k, v) for k, v in state.items()}
+    for name in [k for k, v in state.items() if half and v.ndim == 4 and k != "conv1.weight"]:
+        state[name] = state[name].half()
+        if not state[name].isfinite().all():
+            raise ValueError(f"{name} holds values too large for half precision")
     write_state(path, state, Description(network.config, size, relax, threshold, origin))
-
-
-def _halved(name: str, value: Tensor) -> Tensor:
-    if value.ndim != 4 or name == "conv1.weight":
-        return value
-    if not value.half().isfinite().all():
-        raise ValueError(f"{name} holds values too large for half precision")
-    return value.half()
-
-
-def _from_file(path: Path, name: str) -> LoadedNetwork:
-    if path.suffix == ONNX:
-        exported = read_exported(path)
-        trained = exported.weights["trained"]
-        return LoadedNetwork(exported.network, exported.description, name, trained, path)
-    found = read_state(path)
-    try:
-        about = found.description or _describe_published(found)
-        network = network_from(about.network, found.state)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    return LoadedNetwork(network, about, name, file=path)
 
 
 def network_from(config: NetworkConfig, state: Mapping[str, Tensor]) -> DextrNet:
@@ -236,9 +204,9 @@ def network_from(config: NetworkConfig, state: Mapping[str, Tensor]) -> DextrNet
     return network.eval()
 
 
-def _describe_published(found: StateFile) -> Description:
+def _describe_published(state: Mapping[str, Tensor]) -> Description:
     """Infer the network of a file that says nothing: one of the published ones."""
-    names = [name.removeprefix("module.") for name in found.state]
+    names = [name.removeprefix("module.") for name in state]
     for head, mark in (("psp", "layer5.stages."), ("atrous", "layer5.conv2d_list.")):
         if any(name.startswith(mark) for name in names):
             config = NetworkConfig("resnet101", head)
@@ -250,8 +218,10 @@ def _describe_published(found: StateFile) -> Description:
 
 
 def _untrained() -> LoadedNetwork:
+    config = NetworkConfig("resnet18", stages=3, head_width=64, output_stride=16, skips=2)
+    about = Description(config, 256, RELAX, 0.5, {"values": "random, seed 0"})
     with torch.device("meta"):
-        network = DextrNet(UNTRAINED.network)
+        network = DextrNet(config)
     network = network.to_empty(device="cpu")
     # He's values for input in 0..1, so that the logits neither vanish nor saturate.
     generator = torch.Generator().manual_seed(0)
@@ -259,8 +229,8 @@ def _untrained() -> LoadedNetwork:
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
             if module.bias is not None:
-                nn.init.zeros_(module.bias)
+                module.bias.data.zero_()
         elif isinstance(module, nn.BatchNorm2d):
             module.reset_parameters()
     network.conv1.weight.data.div_(255)
-    return LoadedNetwork(network.eval(), UNTRAINED, registry.UNTRAINED, trained=False)
+    return LoadedNetwork(network.eval(), about, registry.UNTRAINED, trained=False)

@@ -28,9 +28,7 @@ class Published:
         name: What the command line calls it.
         kind: `NETWORK`, `INITIAL` or `DATA`.
         purpose: What it is for, in one line.
-        url: Where it is published.
-        size: As said.
-        licence: As said.
+        url: Where it is published, with `size` and `licence` as said there.
         score: What it is said to reach on PASCAL VOC 2012 val, with what is known against that.
         checksum: Such as "md5:0123..."; empty where none is known.
         option: The option of the scripts that takes it.
@@ -65,36 +63,21 @@ class Published:
         return f"{mirror.rstrip('/')}/{self.file}" if mirror else self.url
 
 
+def _network(name: str, data: str, score: str) -> Published:
+    purpose, url = f"the paper's network, trained on {data}", f"{_MODELS}/dextr_{name}.pth"
+    return Published(name, NETWORK, purpose, url, "about 190 MB", "MIT", score)
+
+
 PUBLISHED = {
     entry.name: entry
     for entry in (
-        Published(
+        _network(
             "pascal-sbd",
-            NETWORK,
-            "the paper's network, trained on PASCAL + SBD: the one to take",
-            f"{_MODELS}/dextr_pascal-sbd.pth",
-            size="about 190 MB",
-            licence="MIT",
-            score="91.5 (a user measured 90.x at other thresholds)",
+            "PASCAL + SBD: the one to take",
+            "91.5 (a user measured 90.x at other thresholds)",
         ),
-        Published(
-            "pascal",
-            NETWORK,
-            "the paper's network, trained on PASCAL alone",
-            f"{_MODELS}/dextr_pascal.pth",
-            size="about 190 MB",
-            licence="MIT",
-            score="90.5",
-        ),
-        Published(
-            "coco",
-            NETWORK,
-            "the paper's network, trained on COCO",
-            f"{_MODELS}/dextr_coco.pth",
-            size="about 190 MB",
-            licence="MIT",
-            score="87.8 (a user measured 90.9 at threshold 0.8)",
-        ),
+        _network("pascal", "PASCAL alone", "90.5"),
+        _network("coco", "COCO", "87.8 (a user measured 90.9 at threshold 0.8)"),
         Published(
             "deeplab",
             INITIAL,

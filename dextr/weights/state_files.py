@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ from networks import NetworkConfig
 
 FORMAT = 1
 METADATA_KEY = "dextr"
-SUFFIXES = (".safetensors", ".pth", ".pt", ".npz")
 # What files of earlier versions also say of a run's configuration: folders, names, the machine.
 PRIVATE = frozenset({
     "voc_root", "voc_split", "sbd_root", "coco_root", "coco_annotations", "folder", "davis_root",
@@ -40,7 +39,7 @@ class Description:
     """What a file says of its network.
 
     Attributes:
-        network: The layers.
+        network: Its layers.
         size: Side of the crop it was trained on.
         relax: Margin around the object's box in pixels of the image.
         threshold: Probability above which a pixel is the object's.
@@ -61,24 +60,16 @@ class Description:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Description:
-        """Build it from what a file holds.
-
-        Raises:
-            ValueError: A field is missing, unknown or out of range.
-        """
-        if fields.get("format") != FORMAT:
-            raise ValueError(
-                f"expected format {FORMAT}, got {fields.get('format')!r}: is the file from a "
-                "newer version?"
-            )
+        """Build it from what a file holds; a ValueError says what is missing or out of range."""
+        if (got := fields.get("format")) != FORMAT:
+            newer = "is the file from a newer version?"
+            raise ValueError(f"expected format {FORMAT}, got {got!r}: {newer}")
         try:
-            return cls(
-                NetworkConfig(**fields["network"]),
-                fields["size"],
-                fields["relax"],
-                fields["threshold"],
-                _public(dict(fields.get("origin", {}))),
-            )
+            origin = dict(fields.get("origin", {}))
+            if isinstance(config := origin.get("config"), dict):
+                origin["config"] = {k: v for k, v in config.items() if k not in PRIVATE}
+            size, relax, threshold = (fields[name] for name in ("size", "relax", "threshold"))
+            return cls(NetworkConfig(**fields["network"]), size, relax, threshold, origin)
         except KeyError as error:
             raise ValueError(f"its description lacks {error}") from None
         except TypeError as error:
@@ -86,21 +77,7 @@ class Description:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `from_dict` takes."""
-        return {
-            "format": FORMAT,
-            "network": self.network.to_dict(),
-            "size": self.size,
-            "relax": self.relax,
-            "threshold": self.threshold,
-            "origin": self.origin,
-        }
-
-
-def _public(origin: dict[str, Any]) -> dict[str, Any]:
-    """Return what a file says of its origin without what is nobody else's business."""
-    if not isinstance(config := origin.get("config"), dict):
-        return origin
-    return {**origin, "config": {k: v for k, v in config.items() if k not in PRIVATE}}
+        return {"format": FORMAT, **asdict(self)}
 
 
 @dataclass(frozen=True)
@@ -121,18 +98,18 @@ def read_state(path: str | PathLike[str]) -> StateFile:
             the message names it.
     """
     path = Path(path)
-    if path.suffix not in SUFFIXES:
-        raise ValueError(f"{path}: expected a weights file ({', '.join(SUFFIXES)})")
+    if path.suffix not in READERS:
+        raise ValueError(f"{path}: expected a weights file ({', '.join(READERS)})")
     if not path.is_file():
         raise ValueError(f"{path}: no such weights file")
     try:
-        if path.suffix == ".safetensors":
-            found = _read_safetensors(path)
-        elif path.suffix == ".npz":
-            found = _read_npz(path)
-        else:
-            found = _from_pickle(_load_pickle(path))
-        _check_state(found.state)
+        found = READERS[path.suffix](path)
+        for name, value in found.state.items():
+            if not isinstance(name, str) or not isinstance(value, Tensor):
+                got = f"{type(value).__name__} under {name!r}"
+                raise ValueError(f"expected tensors by name, got {got}")
+            if value.is_floating_point() and not value.isfinite().all():
+                raise ValueError(f"{name} holds values that are not finite")
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     return found
@@ -148,6 +125,17 @@ def write_state(
         save_file(tensors, temporary, metadata)
 
 
+def parse_metadata(text: str) -> dict[str, Any]:
+    """Return the fields of a description that a file holds as text; a ValueError if it is none."""
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"its description is not understood ({error})") from None
+    if not isinstance(fields, dict):
+        raise ValueError(f"its description is not understood (got {type(fields).__name__})")
+    return fields
+
+
 def _read_safetensors(path: Path) -> StateFile:
     try:
         with safe_open(path, framework="pt") as file:
@@ -157,13 +145,7 @@ def _read_safetensors(path: Path) -> StateFile:
         raise ValueError(f"damaged, or no safetensors file ({error})") from None
     if METADATA_KEY not in metadata:
         return StateFile(state)
-    try:
-        fields = json.loads(metadata[METADATA_KEY])
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"its description is not JSON ({error})") from None
-    if not isinstance(fields, dict):
-        raise ValueError(f"its description is not understood (got {type(fields).__name__})")
-    return StateFile(state, Description.from_dict(fields))
+    return StateFile(state, Description.from_dict(parse_metadata(metadata[METADATA_KEY])))
 
 
 def _read_npz(path: Path) -> StateFile:
@@ -176,37 +158,29 @@ def _read_npz(path: Path) -> StateFile:
         raise ValueError(f"damaged, or holds more than arrays of numbers ({reason})") from None
 
 
-def _load_pickle(path: Path) -> object:
+def _read_pickle(path: Path) -> StateFile:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
     except Exception as error:
         # PyTorch's own message tells people to load such files unsafely.
-        if foreign := re.search(r"GLOBAL (\S+)", str(error)):
-            raise ValueError(
-                f"refused: it holds {foreign[1]} besides tensors, and reading that could run code"
-            ) from None
-        raise ValueError(
-            "refused: damaged, or holds more than tensors, which could run code"
-        ) from None
-
-
-def _from_pickle(content: object) -> StateFile:
-    if not isinstance(content, Mapping):
-        raise ValueError(f"expected a state dictionary, got {type(content).__name__}")
-    if "weights" not in content:
-        return StateFile(dict(content))
-    state = content.get("ema") or content["weights"]
+        foreign = re.search(r"GLOBAL (\S+)", str(error))
+        what = f"it holds {foreign[1]} besides" if foreign else "damaged, or holds more than"
+        raise ValueError(f"refused: {what} tensors, which could run code") from None
+    checkpoint = isinstance(content, Mapping) and "weights" in content
+    state = (content.get("ema") or content["weights"]) if checkpoint else content
     if not isinstance(state, Mapping):
         raise ValueError(f"expected a state dictionary, got {type(state).__name__}")
+    if not checkpoint:
+        return StateFile(dict(state))
     fields = {"origin": {"epoch": content.get("epoch"), "step": content.get("step")}, **content}
     return StateFile(dict(state), Description.from_dict(fields))
 
 
-def _check_state(state: Mapping[Any, Any]) -> None:
-    for name, value in state.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise ValueError(f"expected tensors by name, got {type(value).__name__} under {name!r}")
-        if value.is_floating_point() and not value.isfinite().all():
-            raise ValueError(f"{name} holds values that are not finite")
+READERS = {
+    ".safetensors": _read_safetensors,
+    ".pth": _read_pickle,
+    ".pt": _read_pickle,
+    ".npz": _read_npz,
+}

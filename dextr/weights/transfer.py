@@ -22,10 +22,6 @@ TRIES = 5
 TRANSIENT_STATUS = (408, 416, 429, 500, 502, 503, 504)
 
 
-class BrokenOffError(ConnectionError):
-    """A transfer that may succeed when tried again."""
-
-
 def fetch(url: str, part: Path) -> None:
     """Download a file, after what of it lies at `part` already.
 
@@ -46,17 +42,10 @@ def fetch(url: str, part: Path) -> None:
             sleep(2 ** (attempt - 1))
         try:
             return _transfer(url, part)
-        except urllib.error.HTTPError as error:
-            failure: Exception = error
-            if error.code not in TRANSIENT_STATUS:
-                raise ConnectionError(f"{url}: {error.code} {error.reason}") from None
-        except (
-            urllib.error.URLError,
-            ConnectionError,
-            TimeoutError,
-            HTTPException,
-        ) as error:
+        except (urllib.error.URLError, ConnectionError, TimeoutError, HTTPException) as error:
             failure = error
+            if isinstance(error, urllib.error.HTTPError) and error.code not in TRANSIENT_STATUS:
+                raise ConnectionError(f"{url}: {error.code} {error.reason}") from None
             if isinstance(getattr(error, "reason", None), socket.gaierror):
                 raise ConnectionError(f"{url}: no connection ({error})") from None
     raise ConnectionError(f"{url}: {TRIES} attempts failed, the last with: {failure}") from None
@@ -92,28 +81,22 @@ def _transfer(url: str, part: Path) -> None:
             discard(part)
         raise
     with response:
-        if response.status == HTTPStatus.PARTIAL_CONTENT:
-            length = note.length if note else 0
-            expected = f"bytes {have}-{(length or 0) - 1}/{length}"
-            if response.headers["Content-Range"] != expected:
-                discard(part)
-                raise BrokenOffError("the server sent another part of the file than asked for")
-        else:
-            have, length = 0, _write_note(url, part, response).length
-        size = _receive(response, part, have, length)
-    if length is not None and size != length:
-        raise BrokenOffError(f"broke off after {size:,} of {length:,} bytes")
+        if note is None or response.status != HTTPStatus.PARTIAL_CONTENT:
+            have, note = 0, _begin(url, part, response)
+        elif (
+            response.headers["Content-Range"]
+            != f"bytes {have}-{(note.length or 0) - 1}/{note.length}"
+        ):
+            discard(part)
+            raise ConnectionError("the server sent another part of the file than asked for")
+        size = _receive(response, part, have, note.length)
+    if note.length is not None and size != note.length:
+        raise ConnectionError(f"broke off after {size:,} of {note.length:,} bytes")
 
 
 def _receive(response: HTTPResponse, part: Path, have: int, length: int | None) -> int:
-    bar = tqdm(
-        desc=part.name.replace(".part", ""),
-        initial=have,
-        total=length,
-        unit="B",
-        unit_scale=True,
-        unit_divisor=1024,
-    )
+    look = {"desc": part.name.replace(".part", ""), "unit": "B", "unit_divisor": 1024}
+    bar = tqdm(initial=have, total=length, unit_scale=True, **look)
     with open(part, "ab" if have else "wb") as file, bar:
         while chunk := response.read(CHUNK_BYTES):
             file.write(chunk)
@@ -129,22 +112,19 @@ def _resumable(url: str, part: Path) -> Note | None:
     """Return what is known of the file that `part` begins; None if it cannot be continued."""
     try:
         note = Note(**read_json(_note_path(part)))
-    except (OSError, ValueError, TypeError):
+    except (ValueError, TypeError):
         return None
     known = note.url == url and note.validator and isinstance(note.length, int)
     return note if known and part.exists() else None
 
 
-def _write_note(url: str, part: Path, response: HTTPResponse) -> Note:
+def _begin(url: str, part: Path, response: HTTPResponse) -> Note:
+    """Note which file comes now."""
     part.unlink(missing_ok=True)
-    etag = response.headers["ETag"] or ""
+    etag, stated = response.headers["ETag"] or "", response.headers["Content-Length"] or ""
     strong = "" if etag.startswith("W/") else etag
-    stated = response.headers["Content-Length"] or ""
-    note = Note(
-        url,
-        strong or response.headers["Last-Modified"],
-        int(stated) if stated.isdecimal() else None,
-    )
+    length = int(stated) if stated.isdecimal() else None
+    note = Note(url, strong or response.headers["Last-Modified"], length)
     # Not by way of a second file, which kill -9 would leave: half a note only costs a new start.
     _note_path(part).write_text(json.dumps(note._asdict()))
     return note

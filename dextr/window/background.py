@@ -12,28 +12,21 @@ from numpy.typing import NDArray
 from dextr.predictor import Predictor
 from dextr.samples import Prediction
 
+Point = tuple[float, float]
+
 
 @dataclass(frozen=True)
 class Reply:
-    """What came of one prediction: the prediction, or the problem in words.
-
-    Attributes:
-        revision: The number it was asked with.
-        seconds: How long it took.
-    """
+    """What came of asking with a number: after some seconds a prediction, or a problem in words."""
 
     revision: int
     seconds: float
-    prediction: Prediction | None = None
-    problem: str = ""
+    prediction: Prediction | None
+    problem: str
 
 
 class PredictionWorker:
-    """Runs one prediction at a time, in its own thread.
-
-    Args:
-        predictor: What predicts.
-    """
+    """Runs one prediction at a time, in its own thread."""
 
     def __init__(self, predictor: Predictor) -> None:
         self.predictor = predictor
@@ -45,9 +38,7 @@ class PredictionWorker:
         """Whether there is a prediction whose answer was not taken yet."""
         return self._running is not None
 
-    def start(
-        self, image: NDArray[np.uint8], points: list[tuple[float, float]], revision: int
-    ) -> None:
+    def start(self, image: NDArray[np.uint8], points: list[Point], revision: int) -> None:
         """Start a prediction for points in an image (H, W, 3), RGB; only when not `busy`."""
         if self._running is not None:
             raise RuntimeError("the last answer was not taken yet")
@@ -64,14 +55,13 @@ class PredictionWorker:
         """End the thread."""
         self._executor.shutdown()
 
-    def _predict(
-        self, image: NDArray[np.uint8], points: list[tuple[float, float]], revision: int
-    ) -> Reply:
+    def _predict(self, image: NDArray[np.uint8], points: list[Point], revision: int) -> Reply:
+        prediction, problem = None, ""
         start = time.perf_counter()
         try:
             prediction = self.predictor.predict(image, points)
         except ValueError as error:
-            return Reply(revision, time.perf_counter() - start, problem=str(error))
+            problem = str(error)
         except Exception as error:  # out of memory, say: the window must live on
-            return Reply(revision, time.perf_counter() - start, problem=f"failed: {error!r}")
-        return Reply(revision, time.perf_counter() - start, prediction)
+            problem = f"failed: {error!r}"
+        return Reply(revision, time.perf_counter() - start, prediction, problem)

@@ -21,15 +21,13 @@ THRESHOLD_RANGE = (0.05, 0.95)
 class ClickSession:
     """The state behind the click window.
 
-    Whoever drives it runs the network when `waiting` and hands the answer to `receive` or
-    `reject` with the `revision` it was made for; answers that come too late are dropped.
-
-    Args:
-        hw: Height and width of the image.
-        threshold: Probability above which a pixel is the object's.
-        label: Name of the objects' category.
+    Whoever drives it runs the network when `waiting` and hands the answer to `receive` with the
+    `revision` it was made for; answers that come too late are dropped.
 
     Attributes:
+        hw: Height and width of the image.
+        threshold: Probability above which a pixel is the current object's.
+        label: Name of its category.
         points: The current object's clicks, xy.
         accepted: The finished objects.
         revision: Grows with every change of the points.
@@ -67,10 +65,10 @@ class ClickSession:
 
     def record(self, name: str) -> AnnotatedImage:
         """Return what was done so far on the image of that name."""
-        points = np.array(self.points, np.float64)
-        draft = AnnotatedObject(self.number, self.label, points, self.threshold)
-        objects = [replace(annotated) for annotated in self.accepted]
-        return AnnotatedImage(name, self.hw, objects, draft=draft if self.points else None)
+        points, draft = np.array(self.points, np.float64), None
+        if self.points:
+            draft = AnnotatedObject(self.number, self.label, points, self.threshold)
+        return AnnotatedImage(name, self.hw, [replace(o) for o in self.accepted], draft=draft)
 
     @property
     def number(self) -> int:
@@ -96,8 +94,7 @@ class ClickSession:
         return f"Object {self.number}{label}: {self._next_step()}"
 
     def _next_step(self) -> str:
-        missing = NEEDED - len(self.points)
-        sides = "-, ".join(SIDES) + "-most"
+        missing, sides = NEEDED - len(self.points), "-, ".join(SIDES) + "-most"
         if missing == NEEDED:
             return f"click its {sides} points, in any order"
         if missing > 0:
@@ -106,7 +103,7 @@ class ClickSession:
             return "the network is at work ..."
         if self._problem:
             return self._problem
-        if not self._has_mask():
+        if not np.any(self.mask):
             return f"no pixel is above the threshold {self.threshold:.2f}: lower it with -"
         return (
             f"mask after {self._seconds:.2f} s, threshold {self.threshold:.2f}. "
@@ -114,10 +111,10 @@ class ClickSession:
         )
 
     def click(self, x: float, y: float) -> None:
-        """Add a point of the current object; a click beside the image only leaves a note."""
+        """Add a point of the current object; beside the image it only leaves a note."""
         height, width = self.hw
         if -0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5:
-            self._change_points([*self.points, (x, y)])
+            self._set_points([*self.points, (x, y)], undoable=True)
         else:
             self.note = "that click was outside the image"
 
@@ -125,12 +122,13 @@ class ClickSession:
         """Put a point of the current object elsewhere, at most to the border of the image."""
         height, width = self.hw
         moved = (float(np.clip(x, 0, width - 1)), float(np.clip(y, 0, height - 1)))
-        self._change_points([*self.points[:index], moved, *self.points[index + 1 :]])
+        points = [*self.points[:index], moved, *self.points[index + 1 :]]
+        self._set_points(points, undoable=True)
 
     def clear(self) -> None:
         """Take all points of the current object back."""
         if self.points:
-            self._change_points([])
+            self._set_points([], undoable=True)
             self.note = "points cleared; z brings them back"
         else:
             self.note = "no points to clear"
@@ -145,17 +143,13 @@ class ClickSession:
         else:
             self.note = "nothing to undo"
 
-    def receive(self, revision: int, prediction: Prediction, seconds: float) -> None:
-        """Take the network's answer for the points of that revision, and the time it took."""
+    def receive(
+        self, revision: int, prediction: Prediction | None, seconds: float = 0, problem: str = ""
+    ) -> None:
+        """Take the network's answer for the points of that revision, or why they give no mask."""
         if self.waiting and revision == self.revision:
             self._answered = revision
-            self._prediction, self._seconds, self._problem = prediction, seconds, ""
-
-    def reject(self, revision: int, problem: str) -> None:
-        """Take the reason why the points of that revision give no mask."""
-        if self.waiting and revision == self.revision:
-            self._answered = revision
-            self._prediction, self._problem = None, problem
+            self._prediction, self._seconds, self._problem = prediction, seconds, problem
 
     @property
     def current(self) -> AnnotatedObject | None:
@@ -186,25 +180,18 @@ class ClickSession:
         self.threshold = round(min(max(self.threshold + step, low), high), 4)
         self.note = f"threshold {self.threshold:.2f}"
 
-    def _has_mask(self) -> bool:
-        mask = self.mask
-        return mask is not None and bool(mask.any())
-
     def _reopen(self, annotated: AnnotatedObject) -> None:
         self.threshold, self.label = annotated.threshold, annotated.label
-        points: list[Point] = [(x, y) for x, y in annotated.points.tolist()]
+        points = [(x, y) for x, y in annotated.points.tolist()]
         self._history = [points[:k] for k in range(len(points))]
         self._prediction = None
         self._set_points(points)
 
-    def _change_points(self, points: list[Point]) -> None:
-        self._history.append(self.points)
-        self._set_points(points)
-
-    def _set_points(self, points: list[Point]) -> None:
+    def _set_points(self, points: list[Point], undoable: bool = False) -> None:
+        if undoable:
+            self._history.append(self.points)
         self.points = points
         self.revision += 1
-        self.note = ""
-        self._problem = ""
+        self.note = self._problem = ""
         if len(points) < NEEDED:
             self._prediction = None

@@ -7,7 +7,7 @@ from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.backend_bases import CloseEvent, KeyEvent, key_press_handler
+from matplotlib.backend_bases import KeyEvent, key_press_handler
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -28,24 +28,14 @@ PASSED_ON = ("o", "p", "r", "f", "ctrl+w", "cmd+w")
 class ClickWindow:
     """Feeds clicks and keys to a project, asks the network, and sees that the work is kept.
 
-    It never waits for the network except in `finish`.
-
-    Args:
-        figure: An empty figure.
-        predictor: Makes the masks.
-        project: The photos, and where the work is kept.
-        warning: Shown over the image, in red; may be empty.
+    It fills an empty figure, and never waits for the network except in `finish`.
 
     Attributes:
         quit: What `q` does at last: closes the figure.
     """
 
     def __init__(
-        self,
-        figure: Figure,
-        predictor: Predictor,
-        project: AnnotationProject,
-        warning: str = "",
+        self, figure: Figure, predictor: Predictor, project: AnnotationProject, warning: str = ""
     ) -> None:
         self.figure = figure
         self.project = project
@@ -54,14 +44,22 @@ class ClickWindow:
         self.mouse = PointMouse(
             self.view.axes,
             points=lambda: self.session.points,
-            click=self._click,
+            click=lambda x, y: self._do(lambda: self.session.click(x, y)),
             drag=self.view.draw_moving,
-            drop=self._drop,
+            drop=lambda index, x, y: self._do(lambda: self.session.move(index, x, y)),
         )
         self.quit: Callable[[], None] = partial(plt.close, figure)
         self._asking = self.session
         self._kept = self._state()
-        self._connect()
+        self._timer = figure.canvas.new_timer(interval=POLL_MS)
+        self._timer.add_callback(self.poll)
+        self._actions = self._keys()
+        canvas = figure.canvas
+        if canvas.manager is not None and canvas.manager.key_press_handler_id is not None:
+            canvas.mpl_disconnect(canvas.manager.key_press_handler_id)
+        # As in PointMouse: a method alone would be held weakly.
+        canvas.mpl_connect("key_press_event", partial(self._on_key))
+        canvas.mpl_connect("close_event", lambda event: self._timer.stop())
         self.refresh()
 
     @property
@@ -80,71 +78,41 @@ class ClickWindow:
         """The masks (H, W) of `objects`."""
         return [annotated.mask for annotated in self.objects]
 
-    def _connect(self) -> None:
-        canvas = self.figure.canvas
-        if canvas.manager is not None and canvas.manager.key_press_handler_id is not None:
-            canvas.mpl_disconnect(canvas.manager.key_press_handler_id)
-        # As in PointMouse: a method alone would be held weakly.
-        canvas.mpl_connect("key_press_event", partial(self._on_key))
-        canvas.mpl_connect("close_event", partial(self._on_close))
-        self._timer = canvas.new_timer(interval=POLL_MS)
-        self._timer.add_callback(self.poll)
-        self._actions: dict[str | None, Callable[[], object]] = {
-            "n": self.next_object,
-            "enter": self.next_object,
-            "z": self.undo,
-            "ctrl+z": self.undo,
-            "c": lambda: self.session.clear(),
-            "escape": lambda: self.session.clear(),
+    def _keys(self) -> dict[str | None, Callable[[], object]]:
+        actions: dict[str, Callable[[], object]] = {
+            "n enter": self.next_object,
+            "z ctrl+z": lambda: self.session.undo(),
+            "c escape": lambda: self.session.clear(),
             "-": lambda: self.session.change_threshold(-THRESHOLD_STEP),
-            "+": lambda: self.session.change_threshold(THRESHOLD_STEP),
-            "=": lambda: self.session.change_threshold(THRESHOLD_STEP),
+            "+ =": lambda: self.session.change_threshold(THRESHOLD_STEP),
             "[": lambda: self.step(-1),
             "]": lambda: self.step(1),
             "l": lambda: self.project.next_label(1),
             "L": lambda: self.project.next_label(-1),
             **{str(k): partial(self.project.choose_label, k) for k in range(1, 10)},
             "s": self.save,
-            "h": lambda: self.view.help.set_visible(not self.view.help.get_visible()),
+            "h": self.view.toggle_help,
         }
+        return {key: action for keys, action in actions.items() for key in keys.split()}
 
     def _on_key(self, event: KeyEvent) -> None:
         self.mouse.let_go()
         if event.key == "q":
-            self._quit()
+            (self.quit if self._leave() else self.refresh)()
         elif event.key in self._actions:
-            self._actions[event.key]()
-            self.refresh()
+            self._do(self._actions[event.key])
         elif event.key in PASSED_ON:
             key_press_handler(event, self.figure.canvas, self.figure.canvas.toolbar)
 
-    def _on_close(self, event: CloseEvent) -> None:
-        self._timer.stop()
-
-    def _click(self, x: float, y: float) -> None:
-        self.session.click(x, y)
-        self.refresh()
-
-    def _drop(self, index: int, x: float, y: float) -> None:
-        self.session.move(index, x, y)
+    def _do(self, action: Callable[[], object]) -> None:
+        action()
         self.refresh()
 
     def next_object(self) -> None:
         """Accept the current object and write it."""
-        if self.session.accept():
-            self.view.draw_accepted()
-            if self._write(self.project.save_newest) and self.project.layout:
-                count = len(self.session.accepted)
-                self.session.note = (
-                    f"saved {count} object{'s' * (count > 1)} in {self.project.layout.result}"
-                )
-
-    def undo(self) -> None:
-        """Take back a change of the points, or open the last object again."""
-        before = self.session.number
-        self.session.undo()
-        if self.session.number != before:
-            self.view.draw_accepted()
+        if self.session.accept() and self._write(self.project.save_newest) and self.project.layout:
+            count, where = len(self.session.accepted), self.project.layout.result
+            self.session.note = f"saved {count} object{'s' * (count > 1)} in {where}"
 
     def save(self) -> None:
         """Write all accepted objects and all pictures."""
@@ -157,15 +125,9 @@ class ClickWindow:
             self._kept = self._state()
             self.view.open()
 
-    def _quit(self) -> None:
-        if self._leave():
-            self.quit()
-        else:
-            self.refresh()
-
     def _leave(self) -> bool:
-        if self.session.current is not None and self.session.accept():
-            self.view.draw_accepted()
+        if self.session.current is not None:
+            self.session.accept()
         return self._write(self.project.save)
 
     def _write(self, write: Callable[[], None]) -> bool:
@@ -205,14 +167,10 @@ class ClickWindow:
 
     def _hear(self, wait: bool) -> bool:
         answer = self.worker.take(wait)
-        if answer is None:
-            return False
-        # It is for the image that was open then.
-        if answer.prediction is not None:
-            self._asking.receive(answer.revision, answer.prediction, answer.seconds)
-        else:
-            self._asking.reject(answer.revision, answer.problem)
-        return True
+        if answer is not None:
+            # It is for the image that was open then.
+            self._asking.receive(answer.revision, answer.prediction, answer.seconds, answer.problem)
+        return answer is not None
 
     def finish(self) -> None:
         """Write everything once the window is gone; a mask not accepted yet is kept as well.

@@ -7,21 +7,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from dextr.geometry import Box
 from dextr.visualize import overlay
 
 SCREEN = 1600
 
 
 class ImageView:
-    """Shows the visible part of a picture, reduced to what a screen can show.
+    """Shows the visible part of a picture (H, W, 3), RGB, reduced to what a screen can show.
 
     Left to itself matplotlib resamples the whole picture each time it draws, which takes half a
-    second for a photo of 12 million pixels.
-
-    Args:
-        axes: Empty axes; their coordinates become pixel indices of the picture.
-        picture: (H, W, 3) uint8, RGB.
+    second for a photo of 12 million pixels. The axes' coordinates become pixel indices.
     """
 
     def __init__(self, axes: Axes, picture: NDArray[np.uint8]) -> None:
@@ -30,18 +25,15 @@ class ImageView:
         axes.autoscale(False)
         axes.set_axis_off()
         self.show_whole(picture)
-        axes.callbacks.connect("xlim_changed", lambda _: self._update())
-        axes.callbacks.connect("ylim_changed", lambda _: self._update())
+        for change in ("xlim_changed", "ylim_changed"):
+            axes.callbacks.connect(change, lambda _: self._update())
 
     def show(
         self, picture: NDArray[np.uint8], mask: NDArray[np.bool_] | None = None, number: int = 1
     ) -> None:
         """Show another picture of the same size, at the same place.
 
-        Args:
-            picture: (H, W, 3), RGB.
-            mask: (H, W); laid over it in the colour of object `number`.
-            number: The object's number.
+        A mask (H, W) is laid over it in the colour of object `number`.
         """
         self.picture, self._mask, self._number = picture, mask, number
         self._update()
@@ -59,10 +51,9 @@ class ImageView:
         height, width = self.picture.shape[:2]
         x0, x1 = _pixels(self.axes.get_xlim(), width)
         y0, y1 = _pixels(self.axes.get_ylim(), height)
-        box = Box(x0, y0, x1, y1)
-        part = _reduced(self.picture[box.slices()])
+        part = _reduced(self.picture[y0:y1, x0:x1])
         if self._mask is not None:
-            mask = _reduced(self._mask[box.slices()].view(np.uint8))
+            mask = _reduced(self._mask[y0:y1, x0:x1].view(np.uint8))
             part = overlay(part, [mask], first=self._number, outline=False)
         self._artist.set_data(part)
         self._artist.set_extent((x0 - 0.5, x1 - 0.5, y1 - 0.5, y0 - 0.5))
@@ -75,8 +66,7 @@ def _reduced(part: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if scale >= 1:
         return part
     size = max(1, round(scale * width)), max(1, round(scale * height))
-    reduced: NDArray[np.uint8] = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
-    return reduced
+    return np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _pixels(limits: tuple[float, float], length: int) -> tuple[int, int]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
+from itertools import chain, count
 from pathlib import Path
 
 from dextr.annotation.pictures import AnnotationFiles
@@ -19,52 +19,40 @@ class SessionLayout:
     """The files of a session.
 
     Attributes:
-        session: What is read at the next start.
-        coco: All objects in COCO's format.
-        result: What a person is told to look at: the folder, or the PNG.
-        pictures: Gives each of some photos, by name, the files of its pictures.
+        result: What a person is told to look at: a folder with everything, or one photo's PNG.
+        beside: Whether it is that PNG; the other files lie beside it and are named after it.
     """
 
-    session: Path
-    coco: Path
     result: Path
-    pictures: Callable[[Iterable[str]], dict[str, AnnotationFiles]]
+    beside: bool = False
 
-    @classmethod
-    def in_folder(cls, folder: Path) -> SessionLayout:
-        """Return FOLDER/session.json, FOLDER/instances.json and folders of pictures."""
-        pictures = partial(_pictures_in, folder)
-        return cls(folder / "session.json", folder / "instances.json", folder, pictures)
+    @property
+    def session(self) -> Path:
+        """What is read at the next start."""
+        return self._file("session.json")
 
-    @classmethod
-    def beside(cls, labels: Path) -> SessionLayout:
-        """Return NAME_session.json, NAME_instances.json and pictures beside NAME.png.
+    @property
+    def coco(self) -> Path:
+        """All objects in COCO's format."""
+        return self._file("instances.json")
 
-        Raises:
-            ValueError: The name ends otherwise.
-        """
-        files = AnnotationFiles.beside(labels)
-        stem = labels.with_suffix("")
-        return cls(
-            stem.with_name(f"{stem.name}_session.json"),
-            stem.with_name(f"{stem.name}_instances.json"),
-            labels,
-            lambda names: dict.fromkeys(names, files),
-        )
+    def _file(self, name: str) -> Path:
+        path = self.result
+        return path.with_name(f"{path.stem}_{name}") if self.beside else path / name
 
-
-def _pictures_in(folder: Path, names: Iterable[str]) -> dict[str, AnnotationFiles]:
-    plain = unique_names(names)
-    return {name: AnnotationFiles.in_folder(folder, plain[name]) for name in plain}
+    def pictures(self, photos: Iterable[str]) -> dict[str, AnnotationFiles]:
+        """Return the files of each photo's pictures, by the photo's name."""
+        if self.beside:
+            return dict.fromkeys(photos, AnnotationFiles.beside(self.result))
+        plain = unique_names(photos)
+        return {name: AnnotationFiles.in_folder(self.result, plain[name]) for name in plain}
 
 
 def choose_layout(photos: Photos, output: Path) -> SessionLayout:
     """Return where to keep what is done on these photos; nothing else is written over.
 
-    Args:
-        photos: The photos.
-        output: A folder: new, empty or of a session. Or for one photo NAME.png; where it belongs
-            to something else, NAME-2.png is taken, and so on.
+    The output is a folder: new, empty or of a session. Or for one photo NAME.png; where it belongs
+    to something else, NAME-2.png is taken, and so on.
 
     Raises:
         ValueError: The output cannot be used.
@@ -72,31 +60,27 @@ def choose_layout(photos: Photos, output: Path) -> SessionLayout:
     if output.suffix.lower() == ".png" and not output.is_dir():
         if len(photos.names) > 1:
             raise ValueError(f"{output}: give --output a folder, for several photos")
-        return _beside(photos, output)
+        others = (f"{output.stem}-{number}{output.suffix}" for number in count(2))
+        files = map(output.with_name, chain([output.name], others))
+        return next(
+            layout for file in files if _usable(layout := SessionLayout(file, True), photos)
+        )
     if output.suffix.lower() in readable_suffixes():
         raise ValueError(f"{output}: expected a folder or a file name that ends in .png")
-    layout = SessionLayout.in_folder(output)
-    if layout.session.exists():
-        folder = SessionFile.read(layout.session).folder
-        if folder != photos.folder:
-            raise ValueError(
-                f"{layout.session} is about the photos in {folder}, not in {photos.folder}: give "
-                'another --output (or, if they were moved, change "folder" in that file)'
-            )
-    else:
+    layout = SessionLayout(output)
+    if not layout.session.exists():
         new_folder(output)
+    elif (folder := SessionFile.read(layout.session).folder) != photos.folder:
+        raise ValueError(
+            f"{layout.session} is about the photos in {folder}, not in {photos.folder}: give "
+            'another --output (or, if they were moved, change "folder" in that file)'
+        )
     return layout
 
 
-def _beside(photos: Photos, output: Path) -> SessionLayout:
-    number = 1
-    while True:
-        name = output.stem if number == 1 else f"{output.stem}-{number}"
-        layout = SessionLayout.beside(output.with_name(f"{name}{output.suffix}"))
-        if layout.session.exists():
-            session = SessionFile.read(layout.session)
-            if (session.folder, [*session.images]) == (photos.folder, photos.names):
-                return layout
-        elif not any(files.exist() for files in layout.pictures([""]).values()):
-            return layout
-        number += 1
+def _usable(layout: SessionLayout, photos: Photos) -> bool:
+    """Whether a PNG's place is free, or its session is about this one photo."""
+    if not layout.session.exists():
+        return not AnnotationFiles.beside(layout.result).exist()
+    session = SessionFile.read(layout.session)
+    return (session.folder, [*session.images]) == (photos.folder, photos.names)

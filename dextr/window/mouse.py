@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from math import hypot
 from time import monotonic
 
 import numpy as np
@@ -26,8 +27,8 @@ class PointMouse:
         axes: Of the image.
         points: Gives the points there are, xy.
         click: Called with x, y of a new point.
-        drag: Called with a point's index and where it is for the moment.
-        drop: Called with its index and where it was let go.
+        drag: Called with a point's index and x, y where it is for the moment.
+        drop: The same, where it was let go.
     """
 
     def __init__(
@@ -57,9 +58,8 @@ class PointMouse:
 
     def _on_press(self, event: MouseEvent) -> None:
         locked = self.axes.figure.canvas.widgetlock.locked()
-        if event.button != MouseButton.LEFT or event.dblclick or locked:
-            return
-        if event.inaxes is not self.axes:
+        here = event.inaxes is self.axes
+        if event.button != MouseButton.LEFT or event.dblclick or locked or not here:
             return
         self._held = self._near(event, REACH)
         self._pressed, self._moved = event, False
@@ -69,8 +69,7 @@ class PointMouse:
     def _on_motion(self, event: MouseEvent) -> None:
         if self._held is None:
             return
-        distance = np.hypot(event.x - self._pressed.x, event.y - self._pressed.y)
-        self._moved |= bool(distance > STILL)
+        self._moved |= hypot(event.x - self._pressed.x, event.y - self._pressed.y) > STILL
         if self._moved:
             self._drag(self._held, *self._position(event))
 

@@ -37,8 +37,12 @@ class Photos:
         Raises:
             ValueError: A path is not there, or a folder holds no image.
         """
+        files: list[Path] = []
         # abspath, not resolve: a link stands for the photo where the user sees it.
-        files = [file for path in paths for file in _files(Path(os.path.abspath(path)))]
+        for path in map(Path, map(os.path.abspath, paths)):
+            if not path.exists():
+                raise ValueError(f"{path}: no such image file or folder")
+            files += image_files(path) if path.is_dir() else [path]
         folder = os.path.commonpath([file.parent for file in files])
         return cls({file.relative_to(folder).as_posix(): file for file in files}, folder)
 
@@ -48,37 +52,24 @@ class Photos:
         return list(self.sources)
 
     def read(self, name: str) -> NDArray[np.uint8]:
-        """Return a photo as (H, W, 3), RGB.
-
-        Raises:
-            ValueError: It cannot be read.
-        """
+        """Return a photo as (H, W, 3), RGB; ValueError if it cannot be read."""
         return as_rgb(self.sources[name])
-
-
-def _files(path: Path) -> list[Path]:
-    if not path.exists():
-        raise ValueError(f"{path}: no such image file or folder")
-    return image_files(path) if path.is_dir() else [path]
 
 
 def read_labels(text: str) -> list[str]:
     """Return the labels in a text file, one per line, or in a text such as `person,dog`.
 
-    Raises:
-        ValueError: There are none.
+    None is a ValueError.
 
     >>> read_labels("person, traffic light,person")
     ['person', 'traffic light']
     """
-    path = Path(text)
+    path, parts = Path(text), text.split(",")
     if path.suffix.lower() == ".txt" or path.is_file():
         try:
             parts = path.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"{path}: not a readable file of labels ({error})") from None
-    else:
-        parts = text.split(",")
     labels = list(dict.fromkeys(part.strip() for part in parts if part.strip()))
     if not labels:
         raise ValueError(f"{text!r}: no labels in it; expected person,dog or a file, one per line")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 from dextr.annotation.coco_writer import CocoWriter
@@ -17,14 +18,10 @@ from dextr.window.session_file import SessionFile
 class AnnotationProject:
     """Photos, the session of the one that is open, and the files. No window in here.
 
-    Args:
-        photos: At least one.
-        threshold: Probability above which a pixel is an object's.
-        layout: Where the work is kept, and found again at the next start; None keeps it in memory.
-        labels: Names of the categories.
-
     Attributes:
-        labels: Those, and any others that the work so far has; at least one.
+        photos: At least one.
+        layout: Where the work is kept, and found again at the next start; None keeps it in memory.
+        labels: The categories' names, and any others that the work so far has; at least one.
         position: Which photo is open.
         image: It, (H, W, 3) uint8, RGB.
         session: What is done to it.
@@ -46,15 +43,11 @@ class AnnotationProject:
         self.file = SessionFile(path, photos.folder)
         if path and path.exists():
             self.file = SessionFile.read(path)
-        self._pictures = (
-            layout.pictures(dict.fromkeys([*photos.names, *self.file.images])) if layout else {}
-        )
+        names = photos.names
+        every = dict.fromkeys([*names, *self.file.images])
+        self._pictures = layout.pictures(every) if layout else {}
         self.labels = list(dict.fromkeys([*labels, *self.file.labels])) or [NO_LABEL]
-        self._start(threshold)
-
-    def _start(self, threshold: float) -> None:
-        names, last = self.photos.names, self.file.current
-        first = names.index(last) if last in names else 0
+        first = names.index(self.file.current) if self.file.current in names else 0
         order = [*range(first, len(names)), *range(first)]
         opened, problems = self._open_first(order, threshold, self.labels[0])
         if not opened:
@@ -89,8 +82,7 @@ class AnnotationProject:
                 "it was annotated"
             )
         self.session = ClickSession.of_record(record, threshold, label)
-        self.position, self.image = position, image
-        self.file.current = name
+        self.position, self.image, self.file.current = position, image, name
         return ""
 
     @property
@@ -107,21 +99,13 @@ class AnnotationProject:
         return f"{place}{self.name}, {width} x {height} pixels"
 
     def step(self, direction: int) -> bool:
-        """Open the next (1) or the previous (-1) photo that can be read; False if there is none.
-
-        A note says why others were passed over.
-        """
-        threshold, label = self.session.threshold, self.session.label
-        if direction > 0:
-            order = range(self.position + 1, len(self.photos.names))
-        else:
-            order = range(self.position - 1, -1, -1)
-        opened, problems = self._open_first(order, threshold, label)
-        if opened:
-            self.session.note = problems
-        else:
-            end = "last" if direction > 0 else "first"
-            self.session.note = f"this is the {end} image" + (f" ({problems})" if problems else "")
+        """Open the next (1) or previous (-1) photo that can be read, and note what is wrong."""
+        end, last = (len(self.photos.names), "last") if direction > 0 else (-1, "first")
+        order = range(self.position + direction, end, direction)
+        opened, problems = self._open_first(order, self.session.threshold, self.session.label)
+        if not opened:
+            problems = f"this is the {last} image" + (f" ({problems})" if problems else "")
+        self.session.note = problems
         return opened
 
     def choose_label(self, number: int) -> None:
@@ -129,18 +113,15 @@ class AnnotationProject:
         if number <= len(self.labels):
             self.session.label = self.labels[number - 1]
             self.session.note = f"label: {self.session.label}"
-        else:
-            self.session.note = f"there is no label {number}: {self._label_list()}"
+            return
+        known = ", ".join(f"{k} {label}" for k, label in enumerate(self.labels, 1))
+        hint = "name labels with --labels" if self.labels == [NO_LABEL] else known
+        self.session.note = f"there is no label {number}: {hint}"
 
     def next_label(self, direction: int) -> None:
         """Give the current object the next (1) or the previous (-1) label."""
         position = self.labels.index(self.session.label) + direction
         self.choose_label(position % len(self.labels) + 1)
-
-    def _label_list(self) -> str:
-        if self.labels == [NO_LABEL]:
-            return "name labels with --labels"
-        return ", ".join(f"{k} {label}" for k, label in enumerate(self.labels, 1))
 
     def keep(self) -> None:
         """Write the session file, so that the next start goes on from here.
@@ -155,18 +136,13 @@ class AnnotationProject:
         self.file.write()
 
     def save_newest(self) -> None:
-        """Write the session, and the pictures of the object that was accepted last; as `save`."""
+        """Write the session, as `keep`, and the pictures of the object accepted last."""
         self.keep()
         if self.layout:
             self._pictures[self.name].save_newest(self.session.accepted)
 
     def save(self) -> None:
-        """Write the session, all pictures of the open photo, and COCO's file.
-
-        Raises:
-            OSError: They could not be written.
-            ValueError: Another program writes the session as well.
-        """
+        """Write the session, as `keep`, all pictures of the open photo, and COCO's file."""
         self.keep()
         if not self.layout:
             return
@@ -178,18 +154,17 @@ class AnnotationProject:
 
     def _export(self, path: Path) -> None:
         """Write all finished objects to COCO's file, numbered over all photos."""
-        images = []
-        count = 0
-        for image in self.file.images.values():
-            objects = [replace(o, number=count + o.number) for o in image.objects]
-            count += len(objects)
-            if objects:
-                images.append(replace(image, objects=objects))
+        numbers = count(1)
+        images = [
+            replace(image, objects=[replace(o, number=next(numbers)) for o in image.objects])
+            for image in self.file.images.values()
+            if image.objects
+        ]
         image_ids = numbered(image.name for image in images)
         CocoWriter(path, numbered_categories(self.labels), image_ids).write(images)
 
     def summary(self) -> str:
         """Return what is finished, in one line."""
-        done = sum(bool(record.objects) for record in self.file.images.values())
-        count = self.file.count
-        return f"{count} object{'s' * (count != 1)} on {done} image{'s' * (done != 1)}"
+        images = sum(bool(record.objects) for record in self.file.images.values())
+        objects = self.file.count
+        return f"{objects} object{'s' * (objects != 1)} on {images} image{'s' * (images != 1)}"

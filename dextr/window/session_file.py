@@ -13,6 +13,7 @@ from dextr.annotation.objects import AnnotatedImage, AnnotatedObject, label_of, 
 from dextr.common.files import replacing
 from dextr.common.rle import encode_segmentation
 from dextr.points import check_points
+from dextr.samples import check_threshold
 
 VERSION = 1
 
@@ -28,13 +29,9 @@ class SessionFile:
       (`label`, `threshold`, `points` [[x, y], ...], `segmentation` as COCO's compressed run
       lengths) and, if there is one, the unfinished object as `draft` (the same without mask).
 
-    Args:
-        path: The file; None keeps everything in memory.
-        folder: Where the photos are.
-
     Attributes:
+        path: The file; None keeps everything in memory.
         images: What was done, by photo.
-        current: Name of the photo that was open last.
     """
 
     def __init__(self, path: Path | None, folder: str = "") -> None:
@@ -52,18 +49,12 @@ class SessionFile:
 
     @classmethod
     def read(cls, path: Path) -> SessionFile:
-        """Return a session that was written before.
-
-        Raises:
-            ValueError: The file is damaged or none; it is left as it is.
-        """
+        """Return a session that was written before; ValueError if it is damaged or none."""
         session = cls(path)
         try:
             content = json.loads(path.read_bytes())
-            if content["dextr_session"] != VERSION:
-                raise ValueError(
-                    f"expected version {VERSION} of the format, got {content['dextr_session']!r}"
-                )
+            if (found := content["dextr_session"]) != VERSION:
+                raise ValueError(f"expected version {VERSION} of the format, got {found!r}")
             session.folder = _text(content["folder"])
             session.current = _text(content["current"])
             for entry in content["images"]:
@@ -81,11 +72,11 @@ class SessionFile:
 
     @property
     def labels(self) -> list[str]:
-        """The labels that are used, each once."""
+        """The labels that are used, each once, those of finished objects first."""
         images = self.images.values()
-        finished = [annotated.label for image in images for annotated in image.objects]
-        unfinished = [image.draft.label for image in images if image.draft]
-        return list(dict.fromkeys(finished + unfinished))
+        objects = [annotated for image in images for annotated in image.objects]
+        drafts = [image.draft for image in images if image.draft]
+        return list(dict.fromkeys(annotated.label for annotated in objects + drafts))
 
     def keep(self, image: AnnotatedImage) -> None:
         """Take over what was done on a photo; `write` puts it on the disk."""
@@ -138,21 +129,20 @@ def _clicks(annotated: AnnotatedObject) -> dict[str, Any]:
 
 
 def _image(entry: dict[str, Any]) -> AnnotatedImage:
-    """Return what was done on a photo.
-
-    Raises:
-        ValueError: A value cannot be right; with a wrong structure also TypeError, LookupError,
-            OverflowError.
-    """
-    hw = (_whole(entry["height"]), _whole(entry["width"]))
+    """Return what was done on a photo; whatever cannot be right is an error."""
+    hw = (entry["height"], entry["width"])
+    if not all(type(length) is int and length >= 1 for length in hw):
+        raise ValueError(f"expected a height or width in pixels, got {hw[0]!r} and {hw[1]!r}")
     objects = [_object(number, done, hw) for number, done in enumerate(entry["objects"], 1)]
     draft = entry.get("draft")
-    return AnnotatedImage(
-        _text(entry["file_name"]),
-        hw,
-        objects,
-        draft=None if draft is None else _draft(len(objects) + 1, draft, hw),
-    )
+    if draft is not None:
+        points = np.asarray(draft["points"], np.float64).reshape(-1, 2)
+        if not ((points >= -0.5) & (points <= np.array([hw[1], hw[0]]) - 0.5)).all():
+            raise ValueError("points outside the image")
+        draft = AnnotatedObject(
+            len(objects) + 1, label_of(draft["label"]), points, check_threshold(draft["threshold"])
+        )
+    return AnnotatedImage(_text(entry["file_name"]), hw, objects, draft=draft)
 
 
 def _object(number: int, entry: dict[str, Any], hw: tuple[int, int]) -> AnnotatedObject:
@@ -160,35 +150,13 @@ def _object(number: int, entry: dict[str, Any], hw: tuple[int, int]) -> Annotate
     rle = entry["segmentation"]
     if not isinstance(rle, dict) or not isinstance(rle["counts"], str):
         raise ValueError("expected a mask as compressed run lengths")
-    area, _ = encode_segmentation(rle, hw)
-    if not area:
+    if not encode_segmentation(rle, hw)[0]:
         raise ValueError("a mask without pixels")
-    label = label_of(entry["label"])
-    return AnnotatedObject(number, label, points, _probability(entry["threshold"]), rle)
-
-
-def _draft(number: int, entry: dict[str, Any], hw: tuple[int, int]) -> AnnotatedObject:
-    points = np.asarray(entry["points"], np.float64).reshape(-1, 2)
-    limit = np.array([hw[1], hw[0]]) - 0.5
-    if not ((points >= -0.5) & (points <= limit)).all():
-        raise ValueError("points outside the image")
-    label = label_of(entry["label"])
-    return AnnotatedObject(number, label, points, _probability(entry["threshold"]))
+    threshold = check_threshold(entry["threshold"])
+    return AnnotatedObject(number, label_of(entry["label"]), points, threshold, rle)
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"expected text, got {value!r}")
     return value
-
-
-def _whole(value: Any) -> int:
-    if type(value) is not int or value < 1:
-        raise ValueError(f"expected a height or width in pixels, got {value!r}")
-    return value
-
-
-def _probability(value: Any) -> float:
-    if type(value) not in (int, float) or not 0 <= value <= 1:
-        raise ValueError(f"expected a threshold in 0..1, got {value!r}")
-    return float(value)

@@ -18,7 +18,6 @@ from dextr.window.layout import choose_layout
 from dextr.window.photos import Photos
 from dextr.window.project import AnnotationProject
 
-LOOPBACK = "127.0.0.1"
 SIZE = (10, 8)  # inches, of 100 pixels
 WITHOUT_WINDOW = ("agg", "cairo", "inline", "pdf", "pgf", "ps", "svg", "template")
 ADVICE = (
@@ -33,11 +32,8 @@ GOODBYE_SECONDS = 0.5
 def new_figure(advice: str = ADVICE) -> Figure:
     """Return the figure of a new window; it appears with `show`.
 
-    Args:
-        advice: What to do if that is not possible.
-
     Raises:
-        ValueError: No window can be opened on this machine.
+        ValueError: No window can be opened on this machine; the message ends with the advice.
     """
     try:
         with plt.rc_context({"toolbar": "toolbar2"}):
@@ -51,12 +47,7 @@ def new_figure(advice: str = ADVICE) -> Figure:
 
 
 def show(window: ClickWindow) -> None:
-    """Show a window until it is closed, however that happens; everything is saved then.
-
-    Raises:
-        OSError: It could not be saved.
-        ValueError: Another program writes the session as well.
-    """
+    """Show a window until it is closed, however that happens, and `finish` it."""
     try:
         plt.show(block=True)
     finally:
@@ -64,12 +55,10 @@ def show(window: ClickWindow) -> None:
 
 
 @contextmanager
-def in_browser(port: int, address: str = LOOPBACK) -> Iterator[None]:
+def in_browser(port: int, address: str = "127.0.0.1") -> Iterator[None]:
     """Make figures pages of a web server while the block runs; `show` runs it until Ctrl-C.
 
-    Args:
-        port: Where it listens.
-        address: On which address of this machine; it has no password.
+    It has no password: whoever reaches the address of this machine reaches the pages.
 
     Raises:
         ValueError: Tornado is missing, or the port is taken.
@@ -93,8 +82,7 @@ def end_server_on_quit(window: ClickWindow) -> None:
     def leave() -> None:
         window.session.note = "Saved. The server has ended; this page can be closed."
         window.refresh()
-        loop = IOLoop.current()
-        loop.call_later(GOODBYE_SECONDS, loop.stop)
+        IOLoop.current().call_later(GOODBYE_SECONDS, IOLoop.current().stop)
 
     window.quit = leave
 
@@ -111,11 +99,11 @@ def annotate(
     of the open image so far.
 
     Args:
-        images: An image, a file, a folder, or several of either.
+        images: An image, a file, a folder, or several files and folders.
         predictor: Makes the masks; None is the network that comes with the project.
         labels: Names of the categories.
-        output: Where the work is kept, and found again the next time; see
-            `dextr.window.layout.choose_layout`. None keeps it in memory.
+        output: Where the work is kept, and found again the next time; see `choose_layout`. None
+            keeps it in memory.
 
     Raises:
         ValueError: The backend has no window, no image can be opened, or the output is another's.
@@ -124,11 +112,8 @@ def annotate(
     >>> window.masks  # doctest: +SKIP
     """
     if isinstance(images, (str, PathLike)):
-        photos = Photos.find([images])
-    elif isinstance(images, Sequence):
-        photos = Photos.find(images)
-    else:
-        photos = Photos({"image.png": images})
+        images = [images]
+    photos = Photos.find(images) if isinstance(images, Sequence) else Photos({"image.png": images})
     predictor = predictor or load_predictor()
     layout = None if output is None else choose_layout(photos, Path(output))
     project = AnnotationProject(photos, predictor.threshold, layout, labels)

@@ -44,19 +44,12 @@ h             this help"""
 
 
 class WindowView:
-    """Draws the open image of a project and what is done to it.
-
-    Args:
-        figure: An empty figure.
-        project: Whose image is drawn.
-        warning: Shown over the image, in red; may be empty.
+    """Draws the open image of a project and what is done to it, and a warning over it, in red.
 
     Attributes:
         axes: Those of the image.
-        status: What to do next.
-        note: What happened last.
-        saved: Whether the work is on the disk.
-        help: The list of keys, hidden at first.
+        status, note, saved, help: The lines that say what to do next, what happened last, whether
+            the work is on the disk, and, once asked for, what each key does.
     """
 
     def __init__(self, figure: Figure, project: AnnotationProject, warning: str = "") -> None:
@@ -79,6 +72,7 @@ class WindowView:
         text(0.5, 0.91, warning, ha="center", color="crimson", visible=bool(warning), bbox=box)
         self._current: list[Artist] = []
         self._accepted: list[Artist] = []
+        self._drawn: list[int] = []
         if project.file.images:
             self.show_saved(True)
         self.open()
@@ -94,32 +88,37 @@ class WindowView:
         if canvas.manager is not None:
             parts = ("DEXTR", self.project.title, self.warning)
             canvas.manager.set_window_title(" - ".join(filter(None, parts)))
-        self.draw_accepted()
+        self._draw_accepted()
 
-    def draw_accepted(self) -> None:
+    def _draw_accepted(self) -> None:
         """Draw the finished objects, which stay as they are while the current one changes."""
         accepted = self.project.session.accepted
-        masks = [annotated.mask for annotated in accepted]
-        self._background = overlay(self.project.image, masks, outline=False)
-        _remove(self._accepted)
-        self._accepted = [
-            artist
-            for number, (mask, annotated) in enumerate(zip(masks, accepted, strict=True), 1)
-            for artist in self._contour(mask, number, annotated.label)
-        ]
+        self._background = overlay(self.project.image, [o.mask for o in accepted], outline=False)
+        for artist in self._accepted:
+            artist.remove()
+        contours = [self._contour(o.mask, k, o.label) for k, o in enumerate(accepted, 1)]
+        self._accepted = [artist for artists in contours for artist in artists]
+        self._drawn = [id(annotated) for annotated in accepted]
 
     def draw(self) -> None:
-        """Draw the current object, and write what to do next."""
+        """Draw what has changed of the objects, and write what to do next."""
         session = self.project.session
-        mask, number = session.mask, session.number
-        self._image.show(self._background, mask, number)
-        _remove(self._current)
-        self._current = [] if mask is None else self._contour(mask, number, session.label)
+        if self._drawn != [id(annotated) for annotated in session.accepted]:
+            self._draw_accepted()
+        mask = session.mask
+        self._image.show(self._background, mask, session.number)
+        for artist in self._current:
+            artist.remove()
+        self._current = [] if mask is None else self._contour(mask, session.number, session.label)
         self._dots.set_data([x for x, _ in session.points], [y for _, y in session.points])
-        self._dots.set_markerfacecolor(_color(number))
+        self._dots.set(markerfacecolor=_color(session.number))
         self.status.set_text(session.status)
         self.note.set_text(session.note)
         self.figure.canvas.draw_idle()
+
+    def toggle_help(self) -> None:
+        """Show the list of keys, or hide it."""
+        self.help.set_visible(not self.help.get_visible())
 
     def show_saved(self, done: bool) -> None:
         """Say how much is finished, and whether it could be saved."""
@@ -139,15 +138,11 @@ class WindowView:
         """Draw an object's outline, as wide on the screen at any zoom, and its label."""
         if not mask.any():
             return []
-        color = np.array(_color(number))
-        lines = LineCollection(
-            _outlines(mask),
-            colors=[0.5 + 0.5 * color],
-            linewidths=1.5,
-            # A dark line under the light one: the outline shows on any ground.
-            path_effects=[Stroke(linewidth=3, foreground=0.25 * color), Normal()],
-            zorder=1.5,
-        )
+        color = _color(number)
+        # A dark line under the light one: the outline shows on any ground.
+        effects = [Stroke(linewidth=3, foreground=0.25 * color), Normal()]
+        lines = LineCollection(_outlines(mask), linewidths=1.5, path_effects=effects, zorder=1.5)
+        lines.set(color=[0.5 + 0.5 * color])
         self.axes.add_collection(lines, autolim=False)
         return [lines, self._label(mask, number, label)]
 
@@ -158,8 +153,8 @@ class WindowView:
         height, width = mask.shape
         above = y > height / 20
         side = "left" if x < width / 10 else "right" if x > 0.9 * width else "center"
-        red, green, blue = color = _color(number)
-        dark = 0.3 * red + 0.6 * green + 0.1 * blue < 0.6
+        color = _color(number)
+        dark = color @ (0.3, 0.6, 0.1) < 0.6
         return self.axes.annotate(
             str(number) if label == NO_LABEL else f"{number} {label}",
             (x, y),
@@ -175,11 +170,6 @@ class WindowView:
         )
 
 
-def _remove(artists: list[Artist]) -> None:
-    for artist in artists:
-        artist.remove()
-
-
 def _outlines(mask: NDArray[np.bool_]) -> list[NDArray]:
     """Return the closed lines (N, 2), xy, around an object and its holes."""
     box = Box.of_mask(mask)
@@ -188,6 +178,5 @@ def _outlines(mask: NDArray[np.bool_]) -> list[NDArray]:
     return [np.append(c, c[:1], axis=0)[:, 0] + (box.x0, box.y0) for c in contours]
 
 
-def _color(number: int) -> tuple[float, float, float]:
-    red, green, blue = object_color(number)
-    return red / 255, green / 255, blue / 255
+def _color(number: int) -> NDArray[np.float64]:
+    return np.array(object_color(number)) / 255

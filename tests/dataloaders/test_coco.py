@@ -84,7 +84,7 @@ def test_categories_are_filtered_and_numbered_from_zero(coco, wanted):
 
 
 def test_an_unknown_category_names_those_there(coco):
-    with pytest.raises(ValueError, match="unknown category 'cat'; there are: person, dog"):
+    with pytest.raises(ValueError, match="'cat' in coco-val2017; there are: person, dog"):
         CocoInstances(*coco[:2], ["dog", "cat"])
 
 

@@ -14,7 +14,7 @@ from support.trees import (
 from dataloaders.coco import CocoInstances
 from dataloaders.folder import FolderInstances
 from dataloaders.instances import CombinedInstances, Subset
-from dataloaders.pascal import PascalInstances, pascal_image_ids
+from dataloaders.pascal import PascalInstances
 from dataloaders.sbd import SbdInstances
 
 
@@ -27,7 +27,7 @@ def sources(tmp_path):
 
 def test_pascal_and_sbd_less_val(tmp_path, sources):
     voc, sbd, parts = sources
-    combined = CombinedInstances(parts, exclude=pascal_image_ids(tmp_path))
+    combined = CombinedInstances(parts, exclude=PascalInstances(tmp_path).index.image_ids.tolist())
     expected = [name for name in SBD_TRAIN + SBD_VAL if name not in VOC_TRAIN + VOC_VAL]
     assert combined.index.image_ids.tolist() == [*VOC_TRAIN, *expected]
     truth = [(n, k, voc[n].labels) for n in VOC_TRAIN for k in range(len(voc[n].classes))]

@@ -7,7 +7,7 @@ from PIL import Image
 from support.objects import close, rows_of, slow_rows
 from support.trees import VOC_TRAIN, VOC_VAL, make_voc, write_grey, write_palette
 
-from dataloaders.pascal import PascalInstances, pascal_image_ids
+from dataloaders.pascal import PascalInstances
 from dextr.common.label_png import VOC_CATEGORIES
 
 
@@ -42,11 +42,11 @@ def test_root_may_be_any_of_three_folders(tmp_path, voc, level):
     instances = PascalInstances(tmp_path / level, "train")
     assert instances.index.image_ids.tolist() == list(VOC_TRAIN)
     assert instances.name == "pascal-train"
-    assert pascal_image_ids(tmp_path / level) == list(VOC_VAL)
+    assert PascalInstances(tmp_path / level).index.image_ids.tolist() == list(VOC_VAL)
 
 
 def test_splits_can_be_joined(voc):
-    assert pascal_image_ids(voc[0], "val+train") == [*VOC_VAL, *VOC_TRAIN]
+    assert PascalInstances(voc[0], "val+train").index.image_ids.tolist() == [*VOC_VAL, *VOC_TRAIN]
 
 
 def test_category_is_the_majority_without_ground_and_void(voc):
@@ -147,5 +147,7 @@ def test_real_val(real_data):
     for row in range(0, 900, 60):
         instance = instances[row]
         assert instance.mask.sum() == instances.index.area[row]
-        classes = np.asarray(Image.open(instances.class_path(int(instances.index.image[row]))))
+        classes = np.asarray(
+            Image.open(instances.annotation_paths(int(instances.index.image[row]))[1])
+        )
         assert (classes[instance.mask] == instance.category + 1).all()

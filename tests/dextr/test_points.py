@@ -15,7 +15,6 @@ from dextr.points import (
     check_points,
     jitter_points,
     next_click,
-    order_extremes,
     outline,
     place_clicks,
     sample_extreme_points,
@@ -56,13 +55,6 @@ def test_points_on_the_rim_are_moved_onto_the_border_pixel():
     points = [(-0.5, 5), (10.5, 4), (4, -0.25), (5, 9.5)]
     assert check_points(points, (10, 11)).tolist() == [[0, 5], [10, 4], [4, 0], [5, 9]]
     assert check_points(np.array(FOUR, np.int32), (10, 11)).tolist() == [list(p) for p in FOUR]
-
-
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=8))
-def test_ordered_extremes_are_extreme(points):
-    left, right, top, bottom = order_extremes(np.array(points)).tolist()
-    xs, ys = zip(*points, strict=True)
-    assert [left[0], right[0], top[1], bottom[1]] == [min(xs), max(xs), min(ys), max(ys)]
 
 
 def eligible(mask, pert):

@@ -32,9 +32,9 @@ def load(rng: random.Random, folder: Path) -> None:
     content = _lying(rng, _whole()) if rng.random() < 0.5 else _whole()
     path.write_bytes(damaged(rng, content) if rng.random() < 0.6 else content)
     exported = read_exported(path)
-    assert exported.description.size >= 16
-    if exported.description.size == SIZE:
-        logits = exported.network(torch.zeros(2, 4, SIZE, SIZE))
+    assert exported.about.size >= 16
+    if exported.about.size == SIZE:
+        logits = exported(torch.zeros(2, 4, SIZE, SIZE))
         assert logits.shape == (2, 1, SIZE, SIZE)
 
 

@@ -1,11 +1,16 @@
-"""What each of two processes does for tests/dextr/common/test_processes.py; run by torchrun."""
+"""What each of two processes does for tests/dextr/common/test_processes.py.
+
+The first argument is the folder for the results, the rest go to train_pascal.py.
+"""
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from support.tiny import part_of, plain_config, tiny_batch, tiny_state
 
+import train_pascal
 from dataloaders.shapes import ShapesInstances
 from dextr.common.processes import World, join
 from dextr.evaluation.mask_sources import NetworkMasks
@@ -60,6 +65,9 @@ def main():
             "scores": (scores(world), scores(alone)),
         }
         torch.save({"steps": results, "exchanged": exchanged}, out / f"rank{world.rank}.pt")
+        # These processes have joined already.
+        train_pascal.join = lambda device: nullcontext(world)
+        train_pascal.main(sys.argv[2:])
 
 
 if __name__ == "__main__":

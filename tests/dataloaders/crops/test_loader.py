@@ -3,35 +3,38 @@ import pytest
 import torch
 
 from dataloaders.crops.loader import BatchLoader
-from dataloaders.crops.training_set import BatchPlan, TrainingSet, collate
+from dataloaders.crops.training_set import BatchPlan, TrainingSet
 from dataloaders.crops.transforms import TrainTransform, TransformConfig
 from dataloaders.shapes import ShapesInstances
-from dextr.samples import Example
+
+
+def training_set(count=7):
+    config = TransformConfig(size=32, paste=0.5, extra_points=2, colour_jitter=0.2)
+    return TrainingSet(ShapesInstances(count), TrainTransform(config), seed=3)
 
 
 def loader(workers=0, count=7, batch_size=3):
-    config = TransformConfig(size=32)
-    training_set = TrainingSet(ShapesInstances(count), TrainTransform(config), seed=3)
-    return BatchLoader(training_set, BatchPlan(count, batch_size, 3), workers, pin_memory=False)
+    plan = BatchPlan(count, batch_size, 3)
+    return BatchLoader(training_set(count), plan, workers, pin_memory=False)
 
 
 def test_no_examples_make_an_empty_batch():
-    batch = collate([], 32)
+    batch = training_set().__getitems__([])
     assert len(batch) == 0
     assert batch.inputs.shape == (0, 4, 32, 32)
     assert batch.targets.shape == batch.voids.shape == (0, 1, 32, 32)
 
 
 def test_examples_are_stacked():
-    target = np.arange(4).reshape(2, 2) % 2 == 0
-    inputs = np.arange(16, dtype=np.float32).reshape(4, 2, 2)
-    batch = collate(
-        [Example(inputs, target, ~target, "a"), Example(inputs, ~target, target, "b")], 2
-    )
-    assert batch.names == ["a", "b"]
-    assert torch.equal(batch.inputs[1], torch.from_numpy(inputs))
-    assert torch.equal(batch.targets[0, 0], torch.from_numpy(target))
-    assert torch.equal(batch.voids, ~batch.targets)
+    keys = [(0, 1, 0), (2, 0, 1)]
+    some = training_set()
+    batch = some.__getitems__(keys)
+    assert batch.rows == [1, 0]
+    for k, example in enumerate(map(some.__getitem__, keys)):
+        assert batch.names[k] == example.name
+        assert np.array_equal(batch.inputs[k], example.inputs)
+        assert np.array_equal(batch.targets[k, 0], example.target)
+        assert np.array_equal(batch.voids[k, 0], example.void)
 
 
 def test_an_epoch_holds_every_object_once_and_can_begin_in_the_middle():

@@ -1,15 +1,11 @@
 """Training data: the same for any number of workers and processes."""
 
-from functools import partial
-
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.utils.data import DataLoader
 
-from dataloaders.crops.training_set import BatchPlan, TrainingSet, collate
+from dataloaders.crops.training_set import BatchPlan, TrainingSet
 from dataloaders.crops.transforms import TrainTransform, TransformConfig
 from dataloaders.shapes import ShapesInstances
 
@@ -18,24 +14,6 @@ from dataloaders.shapes import ShapesInstances
 def training_set():
     config = TransformConfig(size=48, paste=0.5, extra_points=2, colour_jitter=0.2)
     return TrainingSet(ShapesInstances(7, seed=1), TrainTransform(config), seed=3)
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_workers_do_not_change_the_examples(training_set, workers):
-    plan = BatchPlan(len(training_set), 3, seed=3)
-    expected = [collate([training_set[key] for key in keys], 48) for keys in plan.batches(epoch=1)]
-    loader = DataLoader(
-        training_set,
-        batch_sampler=list(plan.batches(epoch=1)),
-        num_workers=workers,
-        collate_fn=partial(collate, size=48),
-    )
-    loaded = list(loader)
-    assert [len(b) for b in loaded] == [3, 3, 1]
-    for ours, theirs in zip(loaded, expected, strict=True):
-        assert ours.names == theirs.names
-        assert torch.equal(ours.inputs, theirs.inputs)
-        assert torch.equal(ours.targets, theirs.targets)
 
 
 def test_epochs_differ_and_repeat(training_set):

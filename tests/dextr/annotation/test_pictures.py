@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from dextr.annotation.objects import AnnotatedObject
-from dextr.annotation.pictures import AnnotationFiles, label_map
+from dextr.annotation.pictures import AnnotationFiles
 
 
 def an_object(mask):
@@ -27,14 +27,18 @@ def test_an_object_keeps_its_mask_exactly(hw):
     assert an_object(mask).mask.dtype == bool
 
 
+def label_map(objects):
+    """The last object of each pixel."""
+    covering = [k * o.mask for k, o in enumerate(objects, 1)]
+    return np.max([np.zeros((9, 11)), *covering], axis=0)
+
+
 @pytest.mark.parametrize("count", [0, 1, 3, 254])
-def test_label_map_shows_the_last_object_of_each_pixel(count):
+def test_label_map_shows_the_last_object_of_each_pixel(tmp_path, count):
+    files = AnnotationFiles.beside(tmp_path / "a.png")
     objects = random_objects(count)
-    labels = label_map(objects, (9, 11))
-    for y in range(9):
-        for x in range(11):
-            covering = [k for k, o in enumerate(objects, 1) if o.mask[y, x]]
-            assert labels[y, x] == max(covering, default=0)
+    files.save(np.zeros((9, 11, 3), np.uint8), objects)
+    assert (read(files.labels) == label_map(objects)).all()
 
 
 def test_more_objects_than_labels_are_refused(tmp_path):
@@ -50,7 +54,7 @@ def test_save_writes_labels_masks_and_picture(tmp_path):
     files.save(np.zeros((9, 11, 3), np.uint8), objects)
     names = {"cup.png", "cup_object_001.png", "cup_object_002.png", "cup_overlay.png"}
     assert {path.name for path in (tmp_path / "new").iterdir()} == names
-    assert (read(files.labels) == label_map(objects, (9, 11))).all()
+    assert (read(files.labels) == label_map(objects)).all()
     for number, annotated in enumerate(objects, 1):
         assert (read(files.object_mask(number)) == annotated.mask * 255).all()
     assert read(files.overlay).shape == (9, 11, 3)
@@ -61,7 +65,7 @@ def test_save_newest_adds_one_object(tmp_path):
     objects = random_objects(3)
     for count in (1, 2, 3):
         files.save_newest(objects[:count])
-        assert (read(files.labels) == label_map(objects[:count], (9, 11))).all()
+        assert (read(files.labels) == label_map(objects[:count])).all()
     assert (read(files.object_mask(2)) == objects[1].mask * 255).all()
 
 

@@ -2,8 +2,6 @@
 
 import csv
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from pycocotools.coco import COCO
+from support.pair import run_pair
 from support.trees import make_coco
 
 from dataloaders.coco import CocoInstances
@@ -351,17 +350,9 @@ def test_only_what_changed_is_done_again(annotate, points, tmp_path, images, see
 
 def test_two_processes_write_what_one_writes(annotate, points, tmp_path, images):
     assert annotate(points)[0] == 0
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [sys.executable, "-m", "dextr", "annotate", "--points", points, "--images", images]
     options = ["--output", "two", "--weights", "untrained", "--threshold", "0", "--device", "cpu"]
-    done = subprocess.run(
-        [*command, "-m", "dextr", "annotate", "--points", points, "--images", images, *options],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["4 objects on 3 images: two/instances.json"]
+    said = run_pair([*command, *options], tmp_path, PYTHONPATH=str(ROOT))
+    assert said.splitlines() == ["4 objects on 3 images: two/instances.json"]
     ours, theirs = (tmp_path / name / "instances.json" for name in ("out", "two"))
     assert theirs.read_bytes() == ours.read_bytes()

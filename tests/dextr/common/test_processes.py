@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.pair import run_pair
 
 from dextr.common.processes import World, join, pick_device
 from dextr.weights.load import load_network
@@ -18,26 +19,16 @@ FLAGS = """
 """
 
 
-def torchrun(script, *arguments, restarts=0):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command.append(f"--max-restarts={restarts}")
-    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    done = subprocess.run(
-        [*command, str(ROOT / script), *arguments],
-        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+PATHS = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
 
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
-    """The folder that two processes filled."""
+    """The folder that two processes filled, one session for all tests that kill none."""
     out = tmp_path_factory.mktemp("two")
-    torchrun("tests/support/two_processes.py", str(out))
+    script = ROOT / "tests" / "support" / "two_processes.py"
+    flags = [*FLAGS.split(), "--output-dir", out / "run"]
+    run_pair([sys.executable, script, out, *flags], out, PYTHONPATH=PATHS)
     return out
 
 
@@ -73,11 +64,9 @@ def test_two_processes_exchange(two):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(two):
     """The folder of a training run of two processes; its last batch is one object for the two."""
-    run = tmp_path_factory.mktemp("whole") / "run"
-    torchrun("train_pascal.py", *FLAGS.split(), "--output-dir", str(run))
-    return run
+    return two / "run"
 
 
 def logged_losses(run):
@@ -94,8 +83,17 @@ def test_a_run_of_two_processes_leaves_one_log_and_one_result(whole):
 def test_after_a_worker_was_killed_torchrun_goes_on_from_the_last_checkpoint(whole, tmp_path):
     torn = tmp_path / "torn"
     flags = [*FLAGS.split(), "--output-dir", str(torn), "--resume", "auto", "--save-minutes=1e-9"]
-    said = torchrun("tests/support/killed_once.py", "7", *flags, restarts=1)
-    assert "as saved after step 6" in said
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    script = str(ROOT / "tests" / "support" / "killed_once.py")
+    done = subprocess.run(
+        [*command, "--max-restarts=1", script, "7", *flags],
+        env={**os.environ, "PYTHONPATH": PATHS, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "as saved after step 6" in done.stdout
     assert logged_losses(torn) == logged_losses(whole)
     files = [folder / "weights.safetensors" for folder in (torn, whole)]
     one, other = (load_network(file).network.state_dict() for file in files)

@@ -37,7 +37,7 @@ def random_masks(instances, seed=1):
 
 
 def scores(folder, instances, labels, workers=0):
-    source = FolderMasks(folder.root, instances, labels, SETTINGS, workers)
+    source = FolderMasks(folder, instances, labels, SETTINGS, workers)
     return list(source.masks(range(len(instances)), lambda mask: mask.score, {}))
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dextr.evaluation.report import as_json, table, versions, write_text
+from dextr.evaluation.report import as_dict, table, versions
 from dextr.evaluation.summary import summarize
 from dextr.metrics import ObjectScore
 
@@ -71,12 +71,14 @@ def report(scores, **options):
         "weights": {"name": "some", "sha256": "12ab"},
         "settings": {"thresholds": scores[0].thresholds, "seed": 3},
     }
-    return as_json(summarize(scores, ("cat", "dog")), scores, **(given | options))
+    return as_dict(summarize(scores, ("cat", "dog")), scores, given, **options)
 
 
 def test_json_holds_everything():
     scores = make_scores(5, (0.8, 0.5))
-    content = json.loads(report(scores, average_precision={"AP": 0.25, "AP_small": None}))
+    content = json.loads(
+        json.dumps(report(scores, average_precision={"AP": 0.25, "AP_small": None}))
+    )
     assert content["dataset"] == {"name": "made", "objects": 5}
     assert content["weights"] == {"name": "some", "sha256": "12ab"}
     assert content["settings"] == {"thresholds": [0.8, 0.5], "seed": 3}
@@ -98,8 +100,7 @@ def test_json_holds_everything():
 
 
 def test_the_same_evaluation_gives_the_same_text():
-    assert report(make_scores(5)) == report(make_scores(5))
-    assert report(make_scores(5)) != report(make_scores(5), weights=None)
+    assert json.dumps(report(make_scores(5))) == json.dumps(report(make_scores(5)))
 
 
 def test_versions_are_those_in_use():
@@ -107,11 +108,3 @@ def test_versions_are_those_in_use():
 
     assert versions()["numpy"] == np.__version__
     assert set(versions()) == {"python", "torch", "numpy", "opencv"}
-
-
-def test_write_text_makes_folders_and_replaces(tmp_path):
-    path = tmp_path / "new" / "result.json"
-    write_text(path, "one")
-    write_text(path, "twø\n")
-    assert path.read_text(encoding="utf-8") == "twø\n"
-    assert [p.name for p in path.parent.iterdir()] == ["result.json"]

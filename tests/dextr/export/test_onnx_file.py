@@ -25,5 +25,5 @@ def test_int8_answers_nearly_alike(tmp_path, batch):
     assert sum(kind == onnx.TensorProto.INT8 for kind in weights.values()) > 10
     scene = example_scene("astronaut")
     expected = answer(loaded.network, loaded.about, scene).logits
-    difference = answer(read_exported(path).network, loaded.about, scene).logits - expected
+    difference = answer(read_exported(path), loaded.about, scene).logits - expected
     assert 0 < difference.std() < 0.2 * expected.std()

@@ -6,11 +6,11 @@ import pytest
 from dextr.training.options import (
     add_options,
     build,
-    changeable_names,
     flatten,
+    marked,
     option,
     public,
-    read_json,
+    read_options,
 )
 
 
@@ -27,6 +27,7 @@ class Paint:
 class Wall:
     rooms: tuple[str, ...] = option((), "which")
     span: tuple[float, float] = option((0.0, 1.0), "from and to")
+    door: tuple[int, int] | None = option(None, "where it is, if there is one")
 
 
 GROUPS = {"paint": Paint, "wall": Wall}
@@ -47,6 +48,7 @@ def parse(*argv):
         (["--no-dry", "--primer", "x"], {"dry": False, "primer": "x"}),
         (["--rooms", "a", "b", "--rooms", "c"], {"rooms": ["a", "b", "c"]}),
         (["--span", "1", "2.5"], {"span": [1.0, 2.5]}),
+        (["--door", "1", "2"], {"door": [1, 2]}),
     ],
 )
 def test_flags_give_only_what_was_said(argv, given):
@@ -78,6 +80,7 @@ def test_flattened_options_build_the_same_again():
         ({"gloss": 1.5}, "--gloss must be below 1.5, got 1.5"),
         ({"gloss": float("nan")}, "--gloss must be at least 0, got nan"),
         ({"span": [1]}, "list of 2 float"),
+        ({"door": 1}, "list of 2 int"),
         ({"rooms": "a"}, "list of any number of str"),
     ],
 )
@@ -102,14 +105,14 @@ def test_help_tells_text_choices_and_default(capsys):
 
 
 def test_options_that_may_change():
-    assert changeable_names(GROUPS) == {"gloss"}
+    assert marked(GROUPS, "may_change_on_resume") == {"gloss"}
 
 
-@pytest.mark.parametrize(("content", "words"), [("{", "not JSON"), ("[1]", "got list")])
+@pytest.mark.parametrize(("content", "words"), [("{", "not readable as JSON"), ("[1]", "got list")])
 def test_a_file_that_is_no_object_is_refused(tmp_path, content, words):
     (tmp_path / "c.json").write_text(content)
     with pytest.raises(ValueError, match=words):
-        read_json(tmp_path / "c.json")
+        read_options(tmp_path / "c.json")
 
 
 def test_weights_say_no_private_option():

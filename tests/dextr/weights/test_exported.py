@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from support.exported import SIZE, VARIANTS, inputs, small_loaded
+from support.exported import VARIANTS, inputs, small_loaded
 
 from dextr.export.onnx_file import export
 from dextr.predictor import Predictor
-from dextr.weights.exported import ExportedNetwork, read_exported, refuse_torchscript
+from dextr.weights.exported import ExportedNetwork, read_exported, refuse_old_export
 from dextr.weights.initialize import initialize
 from dextr.weights.load import load_network, load_predictor
 from dextr.weights.state_files import METADATA_KEY
@@ -44,11 +44,11 @@ def assert_alike(run, loaded):
 def test_answers_as_the_network_does(tmp_path, name):
     loaded, path = small_loaded(**VARIANTS[name]), tmp_path / "x.onnx"
     export(loaded, path, check=False)
-    assert_alike(read_exported(path).network, loaded)
+    assert_alike(read_exported(path), loaded)
 
 
 def test_several_threads_may_ask_at_once(written):
-    network = read_exported(written[0]).network
+    network = read_exported(written[0])
     with ThreadPoolExecutor(4) as pool:
         several = list(pool.map(network, [inputs(1, seed) for seed in range(8)]))
     for seed, logits in enumerate(several):
@@ -61,7 +61,7 @@ def test_fixed_batch_takes_any_number(tmp_path, batch, count):
     export(loaded, tmp_path / "x.onnx", batch, check=False)
     (shape,) = {str(i.type.tensor_type.shape) for i in onnx.load(tmp_path / "x.onnx").graph.input}
     assert f"dim_value: {batch}" in shape
-    network = read_exported(tmp_path / "x.onnx").network
+    network = read_exported(tmp_path / "x.onnx")
     assert network.batch == batch
     got = logits_of(network, inputs(count))
     torch.testing.assert_close(got, logits_of(loaded.network, inputs(count)), rtol=1e-4, atol=1e-4)
@@ -76,14 +76,14 @@ def test_what_the_runtime_is_given(batch, count, calls):
         return x[:, :1] + 1
 
     x = inputs(count)
-    assert torch.equal(ExportedNetwork(run, SIZE, batch)(x), x[:, :1] + 1)
+    assert torch.equal(ExportedNetwork(run, small_loaded().about, batch)(x), x[:, :1] + 1)
     assert seen == calls
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 64, 64), (1, 4, 64, 32), (1, 4, 128, 128)])
 def test_other_shapes_are_refused(written, shape):
     with pytest.raises(ValueError, match=r"takes \(N, 4, 64, 64\), got \(1, "):
-        read_exported(written[0]).network(torch.zeros(shape))
+        read_exported(written[0])(torch.zeros(shape))
 
 
 def metadata_in(path):
@@ -157,11 +157,11 @@ NAMED = {"name": "x", "sha256": None, "trained": True}
         ("a.onnx", lambda: onnx_file(dextr="{"), "its description is not understood"),
         ("a.onnx", lambda: onnx_file(dextr="[" * 100_000), "its description is not understood"),
         ("a.onnx", lambda: onnx_file(dextr="[]"), "its description is not understood"),
-        ("a.onnx", lambda: onnx_file(dextr=json.dumps(ABOUT)), "its description is not understood"),
+        ("a.onnx", lambda: onnx_file(dextr=json.dumps(ABOUT)), "does not say whether"),
         (
             "a.onnx",
             lambda: onnx_file(dextr=json.dumps({**ABOUT, "weights": {"name": "x"}})),
-            "lacks sha256, trained of the weights",
+            "does not say whether its weights are trained",
         ),
         (
             "a.onnx",
@@ -214,4 +214,4 @@ def test_torchscript_files_are_told_of_onnx(tmp_path, monkeypatch, there, read):
 
 
 def test_other_names_are_not_refused():
-    refuse_torchscript("torchscript.onnx")
+    refuse_old_export("torchscript.onnx")

@@ -147,7 +147,7 @@ def test_wrong_content_is_named(tmp_path, content, message):
     [
         ("", "Expecting value"),
         ("[]", "description is not understood"),
-        ("[" * 100_000, "description is not JSON"),
+        ("[" * 100_000, "description is not understood"),
         ("{}", "expected format 1"),
         (json.dumps({**ABOUT.to_dict(), "size": "64"}), "size must be an integer"),
         (json.dumps({**ABOUT.to_dict(), "origin": 3}), "description is not understood"),

@@ -20,7 +20,7 @@ def project(tmp_path):
     shutil.copytree(OLD, tmp_path / "out")
     photo = np.full((60, 80, 3), 90, np.uint8)
     photos = Photos(dict.fromkeys(NAMES, photo), "/photos")
-    return AnnotationProject(photos, 0.8, SessionLayout.in_folder(tmp_path / "out"), ["cat", "dog"])
+    return AnnotationProject(photos, 0.8, SessionLayout(tmp_path / "out"), ["cat", "dog"])
 
 
 def test_it_opens_where_it_was_left(project):

@@ -76,13 +76,13 @@ def test_late_answers_are_dropped():
     session.receive(asked, prediction(), 0.1)
     assert session.mask is None
     assert session.waiting
-    session.reject(asked, "too late as well")
+    session.receive(asked, None, 0, "too late as well")
     assert session.waiting
 
 
 def test_a_problem_is_shown_until_the_points_change():
     session = after_clicks(answered=False)
-    session.reject(session.revision, "all points are the same")
+    session.receive(session.revision, None, 0, "all points are the same")
     assert session.status == "Object 1: all points are the same"
     assert not session.waiting
     assert not session.accept()

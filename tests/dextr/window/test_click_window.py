@@ -56,7 +56,7 @@ def open_window(photo, tmp_path):
     def open_it(sources=None, predictor=None, labels=(), warning="", **kwargs):
         predictor = predictor or StubPredictor()
         photos = Photos(sources or {"cup $1 $2": photo})
-        layout = kwargs.get("layout", SessionLayout.beside(tmp_path / "cup.png"))
+        layout = kwargs.get("layout", SessionLayout(tmp_path / "cup.png", beside=True))
         project = AnnotationProject(photos, predictor.threshold, layout, labels)
         windows.append(ClickWindow(plt.figure(figsize=(6, 5)), predictor, project, warning))
         return windows[-1]
@@ -419,7 +419,7 @@ def test_two_windows_do_not_write_over_each_other(open_window, tmp_path):
 
 def test_a_failed_save_is_said_and_the_work_goes_on(open_window, tmp_path):
     (tmp_path / "folder").write_text("in the way")
-    window = open_window(layout=SessionLayout.beside(tmp_path / "folder" / "cup.png"))
+    window = open_window(layout=SessionLayout(tmp_path / "folder" / "cup.png", beside=True))
     cut_out(window)
     press(window, "n")
     assert window.view.note.get_text().startswith("NOT SAVED: ")
@@ -472,7 +472,7 @@ def test_q_closes_the_figure(window):
 
 def test_images_are_walked_through(open_window, tmp_path):
     sources = {f"{k}.png": np.full((60, 80 + k, 3), k, np.uint8) for k in range(3)}
-    layout = SessionLayout.in_folder(tmp_path / "out")
+    layout = SessionLayout(tmp_path / "out")
     window = open_window(sources, layout=layout)
     press(window, "[")
     assert window.view.note.get_text() == "this is the first image"
@@ -504,7 +504,7 @@ def test_images_are_walked_through(open_window, tmp_path):
 
 def test_an_answer_goes_to_the_image_it_was_asked_for(open_window, tmp_path):
     sources = {f"{k}.png": np.zeros((*HW, 3), np.uint8) for k in range(2)}
-    window = open_window(sources, layout=SessionLayout.in_folder(tmp_path / "out"))
+    window = open_window(sources, layout=SessionLayout(tmp_path / "out"))
     window.worker.predictor.gate.clear()
     for x, y in CLICKS:
         click(window, x, y)

@@ -71,7 +71,7 @@ def test_what_cannot_be_the_output(tmp_path, photos, output, problem):
     (tmp_path / "notes").write_text("")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.pdf").write_text("")
-    a_session(SessionLayout.in_folder(tmp_path / "out"))
+    a_session(SessionLayout(tmp_path / "out"))
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "session.json").write_text("{")
     with pytest.raises(ValueError, match=problem):

@@ -28,7 +28,7 @@ def folder(tmp_path):
 def start(folder):
     def new(labels=("cat", "dog"), names=("0.png", "1.png", "2.png")):
         photos = Photos.find([folder / name for name in names])
-        return AnnotationProject(photos, 0.8, SessionLayout.in_folder(folder / "out"), labels)
+        return AnnotationProject(photos, 0.8, SessionLayout(folder / "out"), labels)
 
     return new
 

@@ -39,7 +39,7 @@ def test_no_window_where_there_is_none():
 
 def test_show_saves_even_when_interrupted(tmp_path, monkeypatch):
     photos = Photos({"a.png": np.zeros((*HW, 3), np.uint8)})
-    layout = SessionLayout.beside(tmp_path / "a.png")
+    layout = SessionLayout(tmp_path / "a.png", beside=True)
     predictor = StubPredictor()
     window = ClickWindow(plt.figure(), predictor, AnnotationProject(photos, 0.8, layout))
 
