@@ -30,6 +30,7 @@ from dextr.evaluation.refinement import refine, summarize_refinement
 from dextr.evaluation.report import as_dict, draw_curve, refinement_table, table
 from dextr.evaluation.scoring import evenly_spaced_rows, score
 from dextr.evaluation.summary import summarize
+from dextr.geometry import plain_relax
 from dextr.samples import THRESHOLD
 from dextr.training.options import build, read_options
 from dextr.weights.load import load_network
@@ -153,7 +154,8 @@ def mask_source(
         f"protocol {settings.protocol}, threshold {predictor.threshold:g}"
     )
     record: dict[str, Any] = asdict(settings)
-    record |= {key: getattr(predictor, key) for key in ("size", "relax", "batch_size")}
+    record |= {"size": predictor.size, "relax": plain_relax(predictor.relax)}
+    record |= {"batch_size": predictor.batch_size}
     record["device"] = predictor.device.type
     weights = {"name": loaded.name, "sha256": loaded.file_hash(), "trained": loaded.trained}
     source = NetworkMasks(predictor, instances, settings, args.workers)

@@ -131,7 +131,7 @@ def train(options: dict[str, Any], folder: RunFolder, world: World, stop: StopRe
     )
     loader = BatchLoader(training_set, plan, run.workers, world.device.type == "cuda")
     about = {"config": values, "public": public(options)}
-    about |= {"size": transform.size, "relax": transform.relax}
+    about |= {"size": transform.size, "relax": transform.margin}
     trainer = Trainer(state, loader, validation, optim, run, about, folder.path, log, world, stop)
     try:
         trainer.fit()

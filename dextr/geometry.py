@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -66,6 +67,50 @@ class Box:
 
 
 @dataclass(frozen=True)
+class Margin:
+    """How far a crop reaches beyond the object's box on every side, growing with the object.
+
+    Attributes:
+        pixels: Least margin, in pixels of the image.
+        share: Margin as a share of the box's longer side, where that is more.
+    """
+
+    pixels: int
+    share: float
+
+    def __post_init__(self) -> None:
+        if type(self.pixels) is not int or self.pixels < 0 or not 0 <= self.share <= 10:
+            raise ValueError(f"expected a margin of 0 pixels or more and a share in 0..10: {self}")
+
+    @classmethod
+    def of(cls, plain: Any) -> Relax:
+        """Return what a file or command line says: PIXELS, "PIXELS,SHARE", or the two by name."""
+        try:
+            if isinstance(plain, str):
+                pixels, *share = plain.split(",")
+                plain = {"pixels": int(pixels), "share": float(*share)} if share else int(pixels)
+            if isinstance(plain, Mapping):
+                return cls(**plain)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"expected a margin as PIXELS or PIXELS,SHARE (such as 20,0.2), got {plain!r}"
+            ) from None
+        return plain
+
+    def around(self, box: Box) -> int:
+        """Return the margin of a tight box in pixels."""
+        return max(self.pixels, round(self.share * max(box.hw)))
+
+
+Relax: TypeAlias = int | Margin
+
+
+def plain_relax(relax: Relax) -> int | dict[str, Any]:
+    """Return a margin as JSON holds it; see `Margin.of`."""
+    return asdict(relax) if isinstance(relax, Margin) else relax
+
+
+@dataclass(frozen=True)
 class CropWindow:
     """The part of an image the network sees, resized to a square without keeping its aspect.
 
@@ -88,7 +133,7 @@ class CropWindow:
         cls,
         mask_or_points: NDArray,
         image_hw: tuple[int, int],
-        relax: int = RELAX,
+        relax: Relax = RELAX,
         size: int = SIZE,
     ) -> CropWindow:
         """Return the window around an object (paper section 3.1: the box relaxed by 50 pixels).
@@ -96,7 +141,7 @@ class CropWindow:
         Args:
             mask_or_points: A mask of the image's size, or points (N, 2), xy.
             image_hw: Height and width of the image.
-            relax: Margin on every side, in pixels of the image.
+            relax: Margin on every side, in pixels of the image, or a rule.
             size: Side of the square crop.
 
         Raises:
@@ -113,22 +158,23 @@ class CropWindow:
         )
 
     @classmethod
-    def around_mask(cls, mask: NDArray, relax: int = RELAX, size: int = SIZE) -> CropWindow:
+    def around_mask(cls, mask: NDArray, relax: Relax = RELAX, size: int = SIZE) -> CropWindow:
         """Return the window around a mask (H, W) of the image's size; see `around`."""
         return cls._around(Box.of_mask(mask), mask.shape, relax, size)
 
     @classmethod
     def around_points(
-        cls, points: NDArray, image_hw: tuple[int, int], relax: int = RELAX, size: int = SIZE
+        cls, points: NDArray, image_hw: tuple[int, int], relax: Relax = RELAX, size: int = SIZE
     ) -> CropWindow:
         """Return the window around points (N, 2), xy; see `around`."""
         return cls._around(Box.of_points(points), image_hw, relax, size)
 
     @classmethod
-    def _around(cls, tight: Box, image_hw: Sequence[int], relax: int, size: int) -> CropWindow:
-        if relax < 0 or size < 1:
+    def _around(cls, tight: Box, image_hw: Sequence[int], relax: Relax, size: int) -> CropWindow:
+        margin = relax.around(tight) if isinstance(relax, Margin) else relax
+        if margin < 0 or size < 1:
             raise ValueError(f"expected relax >= 0 and size >= 1, got {relax} and {size}")
-        return cls(tight.relaxed(relax), tight, (int(image_hw[0]), int(image_hw[1])), size)
+        return cls(tight.relaxed(margin), tight, (int(image_hw[0]), int(image_hw[1])), size)
 
     @property
     def scale(self) -> tuple[float, float]:

@@ -65,3 +65,19 @@ def class_balanced_bce(
     total = F.binary_cross_entropy_with_logits(logits, target, weight, reduction="sum")
     total = total / (batch_size or logits.shape[0])
     return total / logits.shape[1:].numel() if reduction == "mean" else total
+
+
+def soft_iou_loss(logits: Tensor, labels: Tensor, void: Tensor | None = None) -> Tensor:
+    """Return the mean over objects of 1 - soft IoU (Rahman and Wang 2016). Not in the paper.
+
+    Args:
+        logits: (N, 1, H, W).
+        labels: The same shape; 0.5 and above is the object.
+        void: The same shape, non-zero where no pixel counts; None: everywhere counts.
+    """
+    counted = torch.ones_like(logits) if void is None else (void < 0.5).to(logits.dtype)
+    prob, truth = logits.sigmoid() * counted, (labels >= 0.5) * counted
+    common = (prob * truth).flatten(1).sum(1)
+    either = (prob + truth).flatten(1).sum(1) - common
+    # One pixel more in both, so that an object without pixels has a value.
+    return (1 - (common + 1) / (either + 1)).mean()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dextr.batch import in_groups
 from dextr.common.images import ImageLike, as_rgb
-from dextr.geometry import RELAX, SIZE, CropWindow
+from dextr.geometry import RELAX, SIZE, CropWindow, Relax
 from dextr.inputs import encode
 from dextr.points import check_points, place_clicks
 from dextr.samples import THRESHOLD, Prediction, check_threshold
@@ -33,7 +33,7 @@ class Predictor:
     Args:
         network: Takes (N, 4, S, S), gives logits (N, 1, S, S).
         size: Side of the crop the network was trained on.
-        relax: Margin around the object's box in pixels of the image.
+        relax: Margin around the object's box in pixels of the image, or a rule.
         threshold: Probability above which a pixel is the object's.
         device: Where the network runs; None leaves it where it is.
         batch_size: Objects that go through the network at once.
@@ -52,7 +52,7 @@ class Predictor:
         network: Callable[[Tensor], Tensor],
         *,
         size: int = SIZE,
-        relax: int = RELAX,
+        relax: Relax = RELAX,
         threshold: float = THRESHOLD,
         device: str | torch.device | None = None,
         batch_size: int = 4,

@@ -33,9 +33,9 @@ class NetworkConfig:
         output_stride: Input pixels per position of the last stage: 8 or 16; of an EfficientNet
             with four stages 32.
         skips: Finer stages joined before the last convolution; 0 as in the paper.
-        taper: Each of these makes the map a quarter of `head_width` narrower.
         mirror: In evaluation, answer with the mean of the logits of a crop and of its mirror
             image: a little better, in twice the time. Not in the paper.
+        taper: Each skip but the first makes the map a quarter of `head_width` narrower.
     """
 
     backbone: str = "resnet101"
@@ -46,8 +46,8 @@ class NetworkConfig:
     stages: int = 4
     output_stride: int = 8
     skips: int = 0
-    taper: bool = False
     mirror: bool = False
+    taper: bool = False
 
     def __post_init__(self) -> None:
         _require("backbone", self.backbone, BACKBONES)

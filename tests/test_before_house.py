@@ -37,11 +37,11 @@ def test_weights_and_onnx_say_and_compute_the_same(old):
     assert a.std() > 0
 
 
-def test_a_run_goes_on_with_an_old_checkpoint(old, tmp_path, run_script):
+def test_a_run_goes_on_with_an_old_checkpoint(old, tmp_path, run_here):
     run = tmp_path / "run"
     name = "snapshot-000000006.pt"
     saved = torch.load(old(name, run / "checkpoints"), weights_only=True)
-    finished = run_script("train_pascal.py", "--resume", run, "--output-dir", run)
+    finished = run_here("train_pascal.py", "--resume", run, "--output-dir", run)
     assert finished.returncode == 0, finished.stderr
     assert "as saved after step 6" in finished.stdout + finished.stderr
     final = load_network(run / "weights.safetensors")

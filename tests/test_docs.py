@@ -29,6 +29,7 @@ def test_make_docs_names_every_module():
 
 
 @pytest.mark.filterwarnings("ignore:Error parsing type annotation")
+@pytest.mark.filterwarnings("ignore:The module specification")
 def test_every_module_has_a_page_that_needs_no_network(tmp_path):
     pdoc.render.configure(docformat="google", show_source=False)
     pdoc.pdoc(*MODULES, output_directory=tmp_path)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dataloaders.crops.augment import Affine, compress_jpeg, jitter_colour, warp_labels
 from dextr.common.label_png import VOID_LABEL
-from dextr.geometry import RELAX, SIZE, Box, CropWindow
+from dextr.geometry import RELAX, SIZE, Box, CropWindow, Margin, plain_relax
 from dextr.inputs import fill_heat_channel
 from dextr.points import jitter_points, place_clicks, sample_extreme_points
 from dextr.samples import Example, Instance
@@ -37,8 +37,12 @@ class TransformConfig:
     rotation: float = option(20, "largest rotation in degrees")
     scale: tuple[float, float] = option((0.75, 1.25), "smallest and largest scale")
 
+    relax_share: float = option(0.0, "margin as a share of the box's longer side, where it is more")
     relax_range: tuple[int, int] | None = option(
         None, "draw the margin from this range instead of --relax"
+    )
+    relax_share_range: tuple[float, float] | None = option(
+        None, "draw the share from this range instead of --relax-share"
     )
     click_jitter: float = option(
         0, "half of the objects get clicks moved by up to this many image pixels"
@@ -47,6 +51,12 @@ class TransformConfig:
     colour_jitter: float = option(0, "relative change of brightness, contrast, saturation, balance")
     jpeg: float = option(0, "probability of JPEG noise")
     paste: float = option(0, "probability of another object pasted beside")
+
+    @property
+    def margin(self) -> int | dict[str, Any]:
+        """The margin that the trained network is used with, as weights and checkpoints say it."""
+        share = self.relax_share
+        return plain_relax(Margin(self.relax, share) if share else self.relax)
 
 
 @dataclass(frozen=True)
@@ -89,9 +99,12 @@ class TrainTransform:
     def _window(
         self, mask: NDArray[np.bool_], rng: np.random.Generator
     ) -> tuple[CropWindow, NDArray | None]:
-        config, relax = self.config, self.config.relax
+        config, pixels, share = self.config, self.config.relax, self.config.relax_share
         if config.relax_range:
-            relax = int(rng.integers(*config.relax_range, endpoint=True))
+            pixels = int(rng.integers(*config.relax_range, endpoint=True))
+        if config.relax_share_range:
+            share = float(rng.uniform(*config.relax_share_range))
+        relax = Margin(pixels, share)
         if config.click_jitter and rng.random() < 0.5:
             extremes = sample_extreme_points(mask, 0, rng)
             hw = (mask.shape[0], mask.shape[1])

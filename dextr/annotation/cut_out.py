@@ -21,6 +21,7 @@ from dextr.annotation.objects import (
 from dextr.common.files import read_json, write_json
 from dextr.common.images import ImageLike, as_rgb
 from dextr.common.rle import mask_to_rle
+from dextr.geometry import plain_relax
 from dextr.points import check_points
 from dextr.predictor import Predictor
 
@@ -96,7 +97,7 @@ def _go_on(
     """
     file = keep / f"{_digest(objects[0].image)[:24]}.json"
     about: list[list[Any]] = [
-        [network, predictor.size, predictor.relax, predictor.threshold],
+        [network, predictor.size, plain_relax(predictor.relax), predictor.threshold],
         [(entry.points.tolist(), entry.image_hw) for entry in objects],
     ]
     with suppress(OSError, ValueError, KeyError, TypeError):

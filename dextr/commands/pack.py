@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dextr.common.cli import add_network_options, natural
+from dextr.common.cli import add_network_options
 from dextr.common.files import file_sha256
+from dextr.geometry import Margin
 from dextr.weights import load_network, save_network
 
 
@@ -19,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Write a network to a small file that says what it is: half precision, its "
         "threshold, its recipe, and no folder names of the machine it was trained on.",
         epilog="Threshold and margin should be chosen on objects kept out of training:\n"
-        "  python eval.py --dataset run --root runs/NAME-1 --weights FILE --relax 50 --sweep",
+        "  python eval.py --dataset run --root runs/NAME-1 --weights FILE --relax 20,0.2 --sweep",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add, yes_or_no = parser.add_argument, argparse.BooleanOptionalAction
@@ -28,8 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_network_options(parser, "--threshold")
     add(
         "--relax",
-        type=natural,
-        help="margin around an object's box in pixels of the image (default: the weights')",
+        type=Margin.of,
+        metavar="PIXELS[,SHARE]",
+        help="margin around an object's box in pixels of the image, and at least this share of its "
+        "longer side (default: the weights')",
     )
     add(
         "--mirror",

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dextr.common.cli import add_network_options, natural, positive
 from dextr.evaluation.cases import CASES
 from dextr.evaluation.protocol import POINTS, PROTOCOLS
+from dextr.geometry import Margin
 from dextr.points import EXTREMES
 
 # With masks made elsewhere these have no meaning.
@@ -94,7 +95,12 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
     )
     of_weights = "(default: the weights')"
     add("--size", metavar="PIXELS", type=positive, help=f"side of the crop {of_weights}")
-    add("--relax", metavar="PIXELS", type=natural, help=f"margin of the crop {of_weights}")
+    add(
+        "--relax",
+        metavar="PIXELS[,SHARE]",
+        type=Margin.of,
+        help=f"margin of the crop, at least this share of the longer side {of_weights}",
+    )
     add(
         "--workers",
         metavar="N",

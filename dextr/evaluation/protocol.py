@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dextr.geometry import CropWindow
+from dextr.geometry import CropWindow, Relax
 from dextr.metrics import TOLERANCE
 from dextr.points import jitter_points, place_clicks, sample_extreme_points
 from dextr.samples import THRESHOLD, Instance, check_threshold
@@ -78,7 +78,7 @@ def simulate_clicks(
     row: int,
     instance: Instance,
     settings: EvaluationSettings,
-    relax: int,
+    relax: Relax,
     size: int,
     further: ArrayLike = (),
 ) -> SimulatedClicks:
@@ -88,7 +88,7 @@ def simulate_clicks(
         row: The object's row in its data set.
         instance: The object.
         settings: Where its extreme points are found, the clicks' noise, the seed.
-        relax: Margin of the crop, in pixels of the image.
+        relax: Margin of the crop, in pixels of the image, or a rule.
         size: Side of the crop.
         further: (K, 2), xy, in the image: what is clicked after the extreme points.
 

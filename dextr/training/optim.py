@@ -6,6 +6,7 @@ import copy
 import math
 
 import torch
+from torch import Tensor
 from torch.optim import SGD, AdamW, Optimizer
 
 from dextr.training.config import OptimConfig
@@ -59,7 +60,9 @@ def set_learning_rate(optimizer: Optimizer, factor: float) -> float:
 
 
 class MovingAverage:
-    """An exponential moving average of a network's weights and running statistics.
+    """An exponential moving average of a network's weights, with statistics of its own.
+
+    Averaged statistics would not fit the averaged weights: those are measured on batches.
 
     Attributes:
         network: A copy that holds the averages.
@@ -73,8 +76,12 @@ class MovingAverage:
     def update(self, network: DextrNet, step: int) -> None:
         """Take in the weights after a step; the first steps count for more."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        own, new = self.network.state_dict(), network.state_dict()
-        floating = [name for name, value in own.items() if value.is_floating_point()]
-        torch._foreach_lerp_([own[k] for k in floating], [new[k] for k in floating], 1 - decay)
-        for name in set(own) - set(floating):
-            own[name].copy_(new[name])
+        own, new = ([p.data for p in part.parameters()] for part in (self.network, network))
+        torch._foreach_lerp_(own, new, 1 - decay)
+
+    @torch.no_grad()
+    def measure(self, inputs: Tensor) -> None:
+        """Take in the statistics of a batch (N, C, H, W), as far as training moves them."""
+        self.network.train()
+        self.network(inputs)
+        self.network.eval()

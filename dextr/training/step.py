@@ -13,12 +13,14 @@ from torch.nn.parallel import DistributedDataParallel
 
 from dextr.batch import Batch
 from dextr.common.processes import World
-from dextr.losses import class_balanced_bce, class_counts
+from dextr.losses import class_balanced_bce, class_counts, soft_iou_loss
 from dextr.samples import THRESHOLD
 from dextr.training.checkpoint import TrainState
 from dextr.training.config import OptimConfig
 from dextr.training.hard_objects import crop_ious
 
+# Steps between looks at the statistics of the averaged weights: a few percent of the time.
+MEASURE_EVERY = 8
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -56,6 +58,9 @@ def train_step(
     state.scaler.update()
     if state.average is not None:  # not in the paper
         state.average.update(state.network, state.step)
+        if state.step % MEASURE_EVERY == 0:
+            with precision(config, world):
+                state.average.measure(group[0].inputs)
     return total
 
 
@@ -85,7 +90,12 @@ def batch_loss(logits: Tensor, batch: Batch, config: OptimConfig, world: World) 
         logits.to(batch.inputs.dtype), batch.targets, void,
         reduction=config.loss_reduction, counts=counts, batch_size=batch_size,
     )  # fmt: skip
-    return loss / objects
+    loss = loss / objects
+    if config.iou_loss and len(batch):  # not in the paper
+        share = len(batch) / objects if world.size > 1 else 1
+        soft = soft_iou_loss(logits.to(batch.inputs.dtype), batch.targets, void)
+        loss = loss + config.iou_loss * share * soft
+    return loss
 
 
 class LossWatch:

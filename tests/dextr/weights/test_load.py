@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from dextr.geometry import Margin
 from dextr.predictor import Predictor
 from dextr.weights import registry
 from dextr.weights.load import load_network, load_predictor, network_from, save_network
@@ -312,3 +313,11 @@ def test_loaded_weights_run_as_a_copy_that_is_faster():
     assert any(isinstance(m, nn.BatchNorm2d) for m in loaded.network.modules())
     used_up = loaded.predictor("cpu", size=64, keep=False)
     np.testing.assert_array_equal(used_up.logits(inputs.numpy()), predictor.logits(inputs.numpy()))
+
+
+def test_a_margin_that_grows_comes_back(tmp_path):
+    about = ABOUT | {"relax": Margin(20, 0.2)}
+    save_network(tmp_path / "x.safetensors", small_network(), **about)
+    loaded = load_network(tmp_path / "x.safetensors")
+    assert loaded.about.relax == Margin(20, 0.2)
+    assert loaded.predictor("cpu").relax == Margin(20, 0.2)
