@@ -71,10 +71,8 @@ def _annotate(
         if isinstance(images, Mapping) and name not in images:
             raise ValueError(f"{name}: no such image among the {len(images)} given")
         source = images[name] if isinstance(images, Mapping) else Path(images) / name
-        if keep is None:
-            hw, masks = _cut_out(source, objects, predictor)
-        else:
-            hw, masks = _go_on(keep, network, source, objects, predictor)
+        own = source, objects, predictor
+        hw, masks = _cut_out(*own) if keep is None else _go_on(keep, network, *own)
     except ValueError as error:
         return AnnotatedImage(name, (0, 0), [], [Problem(o.place, str(error)) for o in objects])
     image = AnnotatedImage(name, (int(hw[0]), int(hw[1])))

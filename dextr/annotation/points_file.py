@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import count, takewhile
 from os import PathLike
 from pathlib import Path, PurePath
@@ -29,6 +30,8 @@ from dextr.points import sample_extreme_points
 NEEDED = ("image", "x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4")
 # The line on which an entry starts, and its `image`, `points`, `label`, or what is wrong with it.
 Record = tuple[int, dict[str, Any] | ValueError]
+# COCO's records of images or categories.
+ById = dict[int, dict[str, Any]]
 BETWEEN = re.compile(r"[\s,]*")
 
 
@@ -147,12 +150,13 @@ def _read_coco(path: Path, content: dict[str, Any], from_masks: bool) -> PointsF
     categories = _by_id(path, content["categories"], "name")
     entries = _coco_entries(path, content["annotations"], images, categories, from_masks)
     names = {PurePath(record["file_name"].strip()).as_posix(): k for k, record in images.items()}
-    return PointsFile.of_entries(entries, list(categories.values()), names)
+    found = PointsFile.of_entries(entries)
+    return replace(found, categories=list(categories.values()), image_ids=names)
 
 
-def _by_id(path: Path, records: list[Any], name: str) -> dict[int, dict[str, Any]]:
+def _by_id(path: Path, records: list[Any], name: str) -> ById:
     """Return records by id; all must have an own one and an own name, or ids lead astray."""
-    by_id: dict[int, dict[str, Any]] = {}
+    by_id: ById = {}
     names = set()
     for record in records:
         if not isinstance(record, dict) or not _is_id(record.get("id")):
@@ -167,11 +171,7 @@ def _by_id(path: Path, records: list[Any], name: str) -> dict[int, dict[str, Any
 
 
 def _coco_entries(
-    path: Path,
-    annotations: list[Any],
-    images: dict[int, dict[str, Any]],
-    categories: dict[int, dict[str, Any]],
-    from_masks: bool,
+    path: Path, annotations: list[Any], images: ById, categories: ById, from_masks: bool
 ) -> Iterator[ObjectPoints | Problem]:
     seen: set[int] = set()
     for k, record in enumerate(annotations, 1):
@@ -207,7 +207,7 @@ def _is_id(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
 
 
-def _named(records: dict[int, dict[str, Any]], number: Any, what: str) -> dict[str, Any]:
+def _named(records: ById, number: Any, what: str) -> dict[str, Any]:
     if not _is_id(number) or number not in records:
         raise ValueError(f"there is no {what} {number!r} in the file")
     return records[number]

@@ -79,10 +79,8 @@ class PredictionWorker:
 class ClickWindow:
     """Feeds clicks and keys to a project, asks the network, and sees that the work is kept.
 
-    It fills an empty figure, and never waits for the network except in `finish`.
-
-    Attributes:
-        quit: What `q` does at last: closes the figure.
+    It fills an empty figure, and never waits for the network except in `finish`. `quit` is what
+    `q` does at last.
     """
 
     def __init__(

@@ -23,16 +23,12 @@ from dextr.window.session_file import SessionFile
 class Photos:
     """Photos by name.
 
-    Attributes:
-        sources: Each name with its photo, mostly a file.
-        folder: What the names start from; empty if they are no files.
-
     >>> Photos({"grey": np.zeros((60, 80), np.uint8)}).read("grey").shape
     (60, 80, 3)
     """
 
-    sources: dict[str, ImageLike]
-    folder: str = ""
+    sources: dict[str, ImageLike]  # each name's photo, mostly a file
+    folder: str = ""  # what the names start from; empty if they are no files
 
     @classmethod
     def find(cls, paths: Sequence[str | os.PathLike[str]]) -> Photos:
@@ -84,17 +80,11 @@ def read_labels(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class AnnotationFiles:
-    """Where the objects of one image are kept as pictures.
+    """Where the objects of one image are kept as pictures."""
 
-    Attributes:
-        labels: A palette PNG: k on the k-th object; where two overlap, the later one.
-        overlay: The image with all objects.
-        object_prefix: What the names of the objects' masks start with; a number and `.png` follow.
-    """
-
-    labels: Path
-    overlay: Path
-    object_prefix: str
+    labels: Path  # a palette PNG: k on the k-th object; where two overlap, the later one
+    overlay: Path  # the image with all objects
+    object_prefix: str  # of the masks' names; a number and `.png` follow
 
     @classmethod
     def beside(cls, labels: Path) -> AnnotationFiles:
@@ -146,15 +136,10 @@ class AnnotationFiles:
 
 @dataclass(frozen=True)
 class SessionLayout:
-    """The files of a session.
+    """The files of a session."""
 
-    Attributes:
-        result: What a person is told to look at: a folder with everything, or one photo's PNG.
-        beside: Whether it is that PNG; the other files lie beside it and are named after it.
-    """
-
-    result: Path
-    beside: bool = False
+    result: Path  # what a person looks at: a folder with everything, or one photo's PNG
+    beside: bool = False  # whether it is that PNG; other files lie beside it, named after it
 
     @property
     def session(self) -> Path:

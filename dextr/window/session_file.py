@@ -73,9 +73,9 @@ class SessionFile:
     def labels(self) -> list[str]:
         """The labels that are used, each once, those of finished objects first."""
         images = self.images.values()
-        objects = [annotated for image in images for annotated in image.objects]
-        drafts = [image.draft for image in images if image.draft]
-        return list(dict.fromkeys(annotated.label for annotated in objects + drafts))
+        objects = [done for image in images for done in image.objects]
+        objects += [image.draft for image in images if image.draft]
+        return list(dict.fromkeys(entry.label for entry in objects))
 
     def keep(self, image: AnnotatedImage) -> None:
         """Take over what was done on a photo; `write` puts it on the disk."""

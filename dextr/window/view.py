@@ -47,10 +47,8 @@ h             this help"""
 class WindowView:
     """Draws the open image of a project and what is done to it, and a warning over it, in red.
 
-    Attributes:
-        axes: Those of the image.
-        status, note, saved, help: The lines that say what to do next, what happened last, whether
-            the work is on the disk, and, once asked for, what each key does.
+    The texts `status`, `note`, `saved` and `help` say what to do next, what happened last, whether
+    the work is on the disk, and, once asked for, what each key does.
     """
 
     def __init__(self, figure: Figure, project: AnnotationProject, warning: str = "") -> None:
@@ -155,14 +153,13 @@ class WindowView:
         above = y > height / 20
         side = "left" if x < width / 10 else "right" if x > 0.9 * width else "center"
         color = _color(number)
-        dark = color @ (0.3, 0.6, 0.1) < 0.6
         return self.axes.annotate(
             str(number) if label == NO_LABEL else f"{number} {label}",
             (x, y),
             xytext=(0, LABEL_OFFSET if above else -LABEL_OFFSET),
             textcoords="offset points",
             fontsize=9,
-            color="white" if dark else "black",
+            color="white" if color @ (0.3, 0.6, 0.1) < 0.6 else "black",
             ha=side,
             va="bottom" if above else "top",
             bbox={"facecolor": color, "edgecolor": "none", "boxstyle": "round,pad=0.2"},
@@ -202,10 +199,7 @@ class ImageView:
     def show(
         self, picture: NDArray[np.uint8], mask: NDArray[np.bool_] | None = None, number: int = 1
     ) -> None:
-        """Show another picture of the same size, at the same place.
-
-        A mask (H, W) is laid over it in the colour of object `number`.
-        """
+        """Show another picture of the same size, under a mask (H, W) in the object's colour."""
         self.picture, self._mask, self._number = picture, mask, number
         self._update()
 
