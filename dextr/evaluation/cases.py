@@ -141,7 +141,10 @@ def contact_sheet(
         tile = Image.new("RGB", (width, height + CAPTION_HEIGHT), "white")
         # A box filter averages where it shrinks and repeats pixels where it enlarges.
         box, grey = Image.Resampling.BOX, (235, 235, 235)
-        tile.paste(ImageOps.pad(Image.fromarray(picture), (width, height), box, grey))
+        wide, high = picture.shape[1], picture.shape[0]
+        # A line of pixels is made thick enough to be seen.
+        seen = Image.fromarray(picture).resize((max(wide, high // 99), max(high, wide // 99)), box)
+        tile.paste(ImageOps.pad(seen, (width, height), box, grey))
         ImageDraw.Draw(tile).text((0, height + 2), " ".join(caption.split()), "black", font)
         sheet.paste(tile, (GAP + k % columns * step_x, GAP + k // columns * step_y))
     return np.asarray(sheet)
