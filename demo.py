@@ -12,15 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dextr.annotation import AnnotatedObject
-from dextr.annotation.pictures import AnnotationFiles
 from dextr.common.cli import UNTRAINED, add_network_options, positive, run
 from dextr.common.example_photos import example_scene
 from dextr.points import check_points
 from dextr.predictor import Predictor
 from dextr.weights.load import load_network
 from dextr.window.click_window import ClickWindow
-from dextr.window.layout import choose_layout
-from dextr.window.photos import Photos, read_labels
+from dextr.window.layout import AnnotationFiles, Photos, choose_layout, read_labels
 from dextr.window.project import AnnotationProject
 from dextr.window.show import end_server_on_quit, in_browser, new_figure, show
 

@@ -18,7 +18,6 @@ trap 'rm -rf "$work"' EXIT
 failed=0
 : > "$out/summary.md"
 : > "$out/log.txt"
-
 # measured NAME SECONDS COMMAND..: its output goes to the summary, all else to the log
 measured() {
     local name=$1 limit=$2 start=$SECONDS code=0

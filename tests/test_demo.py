@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from tornado import httpclient, websocket
 
-from dextr.window.photos import Photos
+from dextr.window.layout import Photos
 
 DEMO = Path(__file__).parents[1] / "demo.py"
 

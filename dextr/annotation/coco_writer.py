@@ -49,11 +49,9 @@ class CocoWriter(Writer):
     again as a file of points, and with polygons `polygon_iou`, how well they give the mask again.
 
     Attributes:
-        path: The file.
-        categories: COCO's records of the categories; every label is one's name.
+        categories: COCO's records; every label is one's name.
         image_ids: Each image's number, by its name.
-        polygons: Write polygons instead of run lengths.
-        simplify: How far polygons may move, in pixels.
+        polygons: Instead of run lengths; they may move by `simplify` pixels.
     """
 
     path: str | PathLike[str]

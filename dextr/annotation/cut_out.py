@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,6 @@ Images = str | os.PathLike[str] | Mapping[str, ImageLike]
 Objects = Sequence[ObjectPoints]
 # Height and width, and of each object the run lengths, or why there are none.
 Part = tuple[Sequence[int], Sequence[dict[str, Any] | str]]
-CutOut = Callable[[ImageLike, Objects, Predictor], Part]
 
 
 def annotate(
@@ -62,22 +60,23 @@ def annotate(
     """
     if keep is not None and not network:
         raise ValueError("keep needs network, a text that tells the network from others")
-    cut_out = _cut_out if keep is None else partial(_go_on, Path(keep), network)
-    return (_annotate_image(images, o, predictor, cut_out) for o in by_image(objects).values())
+    keep = None if keep is None else Path(keep)
+    return (_annotate(images, o, predictor, keep, network) for o in by_image(objects).values())
 
 
-def _annotate_image(
-    images: Images, objects: Objects, predictor: Predictor, cut_out: CutOut
+def _annotate(
+    images: Images, objects: Objects, predictor: Predictor, keep: Path | None, network: str
 ) -> AnnotatedImage:
     name = objects[0].image
     try:
         if isinstance(images, Mapping) and name not in images:
             raise ValueError(f"{name}: no such image among the {len(images)} given")
         source = images[name] if isinstance(images, Mapping) else Path(images) / name
-        (height, width), masks = cut_out(source, objects, predictor)
+        own = source, objects, predictor
+        hw, masks = _cut_out(*own) if keep is None else _go_on(keep, network, *own)
     except ValueError as error:
         return AnnotatedImage(name, (0, 0), [], [Problem(o.place, str(error)) for o in objects])
-    image = AnnotatedImage(name, (int(height), int(width)))
+    image = AnnotatedImage(name, (int(hw[0]), int(hw[1])))
     for o, mask in zip(objects, masks, strict=True):
         if isinstance(mask, str):
             image.problems.append(Problem(o.place, mask))
@@ -133,8 +132,9 @@ def _cut_out(source: ImageLike, objects: Objects, predictor: Predictor) -> Part:
         )
     masks: list[dict[str, Any] | str] = [_fault(entry, (height, width)) for entry in objects]
     good = [k for k, fault in enumerate(masks) if not fault]
-    threshold = f"{predictor.threshold:g}"
-    empty = f"no pixel is above the threshold {threshold}: check the points, or lower it"
+    empty = (
+        f"no pixel is above the threshold {predictor.threshold:g}: check the points, or lower it"
+    )
     # A batch at a time: the probabilities of all objects of a large image need not fit in memory.
     for start in range(0, len(good), predictor.batch_size):
         batch = good[start : start + predictor.batch_size]

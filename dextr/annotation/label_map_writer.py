@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
@@ -28,42 +29,29 @@ from dextr.common.rle import rle_to_mask
 EXIF_ORIENTATION = 0x0112
 
 
+@dataclass
 class LabelMapWriter(Writer):
-    """What both layouts share.
+    """What both layouts share: the folder to write to, that of the images, what names these."""
 
-    Args:
-        root: The folder to write to.
-        images: The folder of images.
-        points: What names the images.
-    """
+    root: str | PathLike[str]
+    images: str | PathLike[str]
+    points: PointsFile
 
-    def __init__(
-        self, root: str | PathLike[str], images: str | PathLike[str], points: PointsFile
-    ) -> None:
-        self.root = Path(root)
-        self.images = Path(images)
-        self.names = unique_names(points.image_ids)
+    def __post_init__(self) -> None:
+        self.names = unique_names(self.points.image_ids)
 
 
+@dataclass
 class VocWriter(LabelMapWriter):
     """JPEGImages, SegmentationObject, SegmentationClass and a list in ImageSets/Segmentation.
 
     A pixel holds one object: where objects overlap, the smaller one is in front. Classes are
     VOC's twenty; an object with another label has 255 (undecided) in SegmentationClass. Images
-    that are no JPEG, or are turned by their EXIF data, are saved anew with quality 95. The first
-    arguments are `LabelMapWriter`'s; `split` is the list's name.
+    that are no JPEG, or are turned by their EXIF data, are saved anew with quality 95. `split` is
+    the list's name.
     """
 
-    def __init__(
-        self,
-        root: str | PathLike[str],
-        images: str | PathLike[str],
-        points: PointsFile,
-        split: str = "train",
-    ) -> None:
-        super().__init__(root, images, points)
-        self.list = self.root / "ImageSets" / "Segmentation" / f"{split}.txt"
-        self.others = sorted({entry.label for entry in points.objects} - set(VOC_CATEGORIES))
+    split: str = "train"
 
     def image(self, image: AnnotatedImage) -> Written:
         name = self.names[image.name]
@@ -73,20 +61,21 @@ class VocWriter(LabelMapWriter):
         for number, annotated in enumerate(image.objects[:MOST_OBJECTS], 1):
             if annotated.label in VOC_CATEGORIES:
                 classes[number] = VOC_CATEGORIES.index(annotated.label) + 1
-        _save_jpeg(self.images / image.name, self.root / "JPEGImages" / f"{name}.jpg")
-        write_label_map(self.root / "SegmentationObject" / f"{name}.png", labels)
-        write_label_map(self.root / "SegmentationClass" / f"{name}.png", classes[labels])
+        _save_jpeg(Path(self.images, image.name), Path(self.root, "JPEGImages", f"{name}.jpg"))
+        write_label_map(Path(self.root, "SegmentationObject", f"{name}.png"), labels)
+        write_label_map(Path(self.root, "SegmentationClass", f"{name}.png"), classes[labels])
         return Written(image.name, len(image.objects) - len(problems), problems)
 
     def finish(self, written: list[Written]) -> str:
-        if self.others:
-            others = ", ".join(self.others)
+        others = ", ".join(sorted({o.label for o in self.points.objects} - set(VOC_CATEGORIES)))
+        if others:
             warnings.warn(
                 f"not among VOC's classes, so 255 in SegmentationClass: {others}", stacklevel=2
             )
-        with replacing(self.list) as temporary:
+        file = Path(self.root, "ImageSets", "Segmentation", f"{self.split}.txt")
+        with replacing(file) as temporary:
             temporary.write_text("".join(f"{self.names[w.image]}\n" for w in written))
-        return f"{self.root} (VOC's layout, list {self.list.stem})"
+        return f"{self.root} (VOC's layout, list {self.split})"
 
 
 class FolderWriter(LabelMapWriter):
@@ -99,18 +88,18 @@ class FolderWriter(LabelMapWriter):
 
     def image(self, image: AnnotatedImage) -> Written:
         name = self.names[image.name]
-        files = [self.root / "objects" / name / f"{o.number}.png" for o in image.objects]
+        files = [Path(self.root, "objects", name, f"{o.number}.png") for o in image.objects]
         for file, annotated in zip(files, image.objects, strict=True):
             write_mask(file, rle_to_mask(annotated.rle))
         labels, problems = _label_map(image)
-        write_label_map(self.root / "masks" / f"{name}.png", labels)
-        source = self.images / image.name
-        with replacing(self.root / "images" / f"{name}{source.suffix}") as temporary:
+        write_label_map(Path(self.root, "masks", f"{name}.png"), labels)
+        source = Path(self.images, image.name)
+        with replacing(Path(self.root, "images", f"{name}{source.suffix}")) as temporary:
             shutil.copyfile(source, temporary)
         return Written(image.name, len(image.objects), problems, files)
 
     def finish(self, written: list[Written]) -> str:
-        objects = self.root / "objects"
+        objects = Path(self.root, "objects")
         earlier = set(objects.glob("*/*.png")).difference(*(image.record for image in written))
         if earlier:
             warnings.warn(f"{objects} holds {len(earlier)} masks of an earlier run", stacklevel=2)

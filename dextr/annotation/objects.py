@@ -62,15 +62,10 @@ class AnnotatedObject:
 
     @classmethod
     def of_mask(
-        cls,
-        mask: NDArray,
-        points: NDArray,
-        threshold: float,
-        label: str = NO_LABEL,
-        number: int = 1,
+        cls, mask: NDArray, points: NDArray, threshold: float, label: str = NO_LABEL
     ) -> AnnotatedObject:
-        """Return the object with this mask (H, W)."""
-        return cls(number, label, points, threshold, mask_to_rle(mask))
+        """Return the object with this mask (H, W), as number 1."""
+        return cls(1, label, points, threshold, mask_to_rle(mask))
 
     @cached_property
     def mask(self) -> NDArray[np.bool_]:
@@ -114,35 +109,21 @@ class AnnotatedImage:
 
 @dataclass(frozen=True)
 class PointsFile:
-    """What a file of points holds.
+    """What a file of points holds."""
 
-    Attributes:
-        objects, problems: The entries that can be used, in the file's order, and the others.
-        categories: COCO's records of the categories; every label is one's name.
-        image_ids: COCO's number of each image.
-    """
-
-    objects: list[ObjectPoints]
-    problems: list[Problem]
-    categories: list[dict[str, Any]]
-    image_ids: dict[str, int]
+    objects: list[ObjectPoints]  # the entries that can be used, in the file's order
+    problems: list[Problem]  # the others
+    categories: list[dict[str, Any]]  # COCO's records; every label is one's name
+    image_ids: dict[str, int]  # COCO's number of each image
 
     @classmethod
-    def of_entries(
-        cls,
-        entries: Iterable[ObjectPoints | Problem],
-        categories: list[dict[str, Any]] | None = None,
-        image_ids: dict[str, int] | None = None,
-    ) -> PointsFile:
-        """Collect entries; where nothing else is said, names are numbered in order, from 1."""
+    def of_entries(cls, entries: Iterable[ObjectPoints | Problem]) -> PointsFile:
+        """Collect entries; categories and images are numbered in their names' order, from 1."""
         found = list(entries)
         objects = [entry for entry in found if isinstance(entry, ObjectPoints)]
-        if categories is None:
-            categories = numbered_categories(sorted({entry.label for entry in objects}))
-        if image_ids is None:
-            image_ids = numbered(sorted({entry.image for entry in objects}))
         problems = [entry for entry in found if isinstance(entry, Problem)]
-        return cls(objects, problems, categories, image_ids)
+        categories = numbered_categories(sorted({entry.label for entry in objects}))
+        return cls(objects, problems, categories, numbered(sorted({o.image for o in objects})))
 
 
 def numbered(names: Iterable[str]) -> dict[str, int]:

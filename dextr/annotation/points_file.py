@@ -7,12 +7,15 @@ import io
 import json
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import count, takewhile
 from os import PathLike
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePath
+from typing import Any, TypeGuard
 
-from dextr.annotation.coco_points import read_coco_points
+import numpy as np
+from numpy.typing import NDArray
+
 from dextr.annotation.objects import (
     ObjectPoints,
     PointsFile,
@@ -21,10 +24,14 @@ from dextr.annotation.objects import (
     label_of,
     points_of,
 )
+from dextr.common.rle import check_coco, decode, encode_segmentation
+from dextr.points import sample_extreme_points
 
 NEEDED = ("image", "x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4")
 # The line on which an entry starts, and its `image`, `points`, `label`, or what is wrong with it.
 Record = tuple[int, dict[str, Any] | ValueError]
+# COCO's records of images or categories.
+ById = dict[int, dict[str, Any]]
 BETWEEN = re.compile(r"[\s,]*")
 
 
@@ -54,7 +61,7 @@ def read_points(path: str | PathLike[str], from_masks: bool = False) -> PointsFi
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not readable as JSON ({error})") from None
     if isinstance(content, dict):
-        return read_coco_points(path, content, from_masks)
+        return _read_coco(path, content, from_masks)
     if from_masks:
         raise ValueError(f"{path}: masks to find points of are in a COCO file; this is none")
     if path.suffix.lower() != ".json":
@@ -134,3 +141,82 @@ def _coordinates(row: dict[str, str]) -> list[str]:
         if k <= 4 or any(pair):
             flat += pair
     return flat
+
+
+def _read_coco(path: Path, content: dict[str, Any], from_masks: bool) -> PointsFile:
+    """Return the objects of a COCO file's content; ids of all that it holds are kept."""
+    check_coco(path, content)
+    images = _by_id(path, content["images"], "file_name")
+    categories = _by_id(path, content["categories"], "name")
+    entries = _coco_entries(path, content["annotations"], images, categories, from_masks)
+    names = {PurePath(record["file_name"].strip()).as_posix(): k for k, record in images.items()}
+    found = PointsFile.of_entries(entries)
+    return replace(found, categories=list(categories.values()), image_ids=names)
+
+
+def _by_id(path: Path, records: list[Any], name: str) -> ById:
+    """Return records by id; all must have an own one and an own name, or ids lead astray."""
+    by_id: ById = {}
+    names = set()
+    for record in records:
+        if not isinstance(record, dict) or not _is_id(record.get("id")):
+            raise ValueError(f"{path}: an image or category without a whole number as its id")
+        if not isinstance(record.get(name), str):
+            raise ValueError(f"{path}: expected {name!r} in words at id {record['id']}")
+        if record["id"] in by_id or record[name] in names:
+            raise ValueError(f"{path}: id {record['id']} or {name} {record[name]!r} is there twice")
+        by_id[record["id"]] = record
+        names.add(record[name])
+    return by_id
+
+
+def _coco_entries(
+    path: Path, annotations: list[Any], images: ById, categories: ById, from_masks: bool
+) -> Iterator[ObjectPoints | Problem]:
+    seen: set[int] = set()
+    for k, record in enumerate(annotations, 1):
+        place = f"{path}: annotation {k} of the list"
+        try:
+            if not isinstance(record, dict):
+                raise ValueError(f"expected an annotation, got {type(record).__name__}")
+            if record.get("iscrowd"):
+                continue
+            number = record.get("id")
+            if not _is_id(number) or number in seen:
+                raise ValueError(f"expected an id of its own, got {number!r}")
+            seen.add(number)
+            place = f"{path}: annotation {number}"
+            image = _named(images, record.get("image_id"), "image")
+            category = _named(categories, record.get("category_id"), "category")
+            known = image.get("height") is not None and image.get("width") is not None
+            hw = (int(image["height"]), int(image["width"])) if known else None
+            if from_masks:
+                points = _extremes(record, hw)
+            elif (given := record.get("extreme_points")) is not None:
+                points = points_of(given)
+            else:
+                raise ValueError("no 'extreme_points'; --from-masks finds them on its mask")
+            file = image_of(image["file_name"])
+            yield ObjectPoints(number, file, points, category["name"], place, hw)
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
+            reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+            yield Problem(place, reason)
+
+
+def _is_id(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+
+
+def _named(records: ById, number: Any, what: str) -> dict[str, Any]:
+    if not _is_id(number) or number not in records:
+        raise ValueError(f"there is no {what} {number!r} in the file")
+    return records[number]
+
+
+def _extremes(record: dict[str, Any], hw: tuple[int, int] | None) -> NDArray[np.float64]:
+    if hw is None:
+        raise ValueError("the image's 'height' and 'width' are needed to draw its masks")
+    area, counts = encode_segmentation(record.get("segmentation"), hw)
+    if not area:
+        raise ValueError("its mask has no pixel")
+    return sample_extreme_points(decode(counts, hw), 0, np.random.default_rng(0))

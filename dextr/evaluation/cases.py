@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib import get_data_path
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from dextr.common.files import replacing
 from dextr.common.processes import World
@@ -24,8 +24,6 @@ CASES = 20
 PICTURES = 8
 MARGIN = 30
 LONG_SIDE = 480
-LIGHT_GREY = (235, 235, 235)
-CAPTION_SIZE = 12
 CAPTION_HEIGHT = 20
 GAP = 6
 Tile = tuple[NDArray[np.uint8], str]
@@ -75,12 +73,10 @@ def write_page(
             file = f"images/{kind}_{number:02d}.png"
             save_picture(root / file, picture)
             parts.append(FIGURE.format(file=file, text=html.escape(caption)))
-    page = root / "index.html"
-    with replacing(page) as temporary:
-        title, table = html.escape(title), html.escape(table)
-        text = PAGE.format(title=title, table=table, body="\n".join(parts))
+    text = PAGE.format(title=html.escape(title), table=html.escape(table), body="\n".join(parts))
+    with replacing(root / "index.html") as temporary:
         temporary.write_text(text, encoding="utf-8")
-    return page
+    return root / "index.html"
 
 
 def _caption(score: ObjectScore, category_names: Sequence[str]) -> str:
@@ -126,10 +122,8 @@ def contact_sheet(
 ) -> NDArray[np.uint8]:
     """Return many pictures as one (H, W, 3), RGB, row by row, each with a line of text below.
 
-    Args:
-        tiles: Pairs of a picture (H, W, 3) of any size, RGB, and its caption.
-        columns: Pictures per row, at most.
-        tile_hw: Height and width each picture is fitted into, its aspect kept.
+    A tile is a picture (H, W, 3) of any size, RGB, and its caption, which is cut at the tile's
+    edge. Pictures keep their aspect.
 
     Raises:
         ValueError: No tiles, or no columns.
@@ -141,30 +135,16 @@ def contact_sheet(
     height, width = tile_hw
     step_y, step_x = height + CAPTION_HEIGHT + GAP, width + GAP
     sheet = Image.new("RGB", (columns * step_x + GAP, rows * step_y + GAP), "white")
-    draw = ImageDraw.Draw(sheet)
     # Pillow's own font has few letters beyond ASCII; matplotlib ships one that has.
-    font = ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf", CAPTION_SIZE)
+    font = ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf", 12)
     for k, (picture, caption) in enumerate(tiles):
-        x, y = GAP + k % columns * step_x, GAP + k // columns * step_y
-        draw.rectangle((x, y, x + width - 1, y + height - 1), LIGHT_GREY)
-        fitted = _fit(Image.fromarray(picture), tile_hw)
-        sheet.paste(fitted, (x + (width - fitted.width) // 2, y + (height - fitted.height) // 2))
-        draw.text((x, y + height + 2), _shorten(caption, font, width), "black", font)
+        tile = Image.new("RGB", (width, height + CAPTION_HEIGHT), "white")
+        # A box filter averages where it shrinks and repeats pixels where it enlarges.
+        box, grey = Image.Resampling.BOX, (235, 235, 235)
+        wide, high = picture.shape[1], picture.shape[0]
+        # A line of pixels is made thick enough to be seen.
+        seen = Image.fromarray(picture).resize((max(wide, high // 99), max(high, wide // 99)), box)
+        tile.paste(ImageOps.pad(seen, (width, height), box, grey))
+        ImageDraw.Draw(tile).text((0, height + 2), " ".join(caption.split()), "black", font)
+        sheet.paste(tile, (GAP + k % columns * step_x, GAP + k // columns * step_y))
     return np.asarray(sheet)
-
-
-def _fit(picture: Image.Image, hw: tuple[int, int]) -> Image.Image:
-    scale = min(hw[0] / picture.height, hw[1] / picture.width)
-    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
-    method = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.NEAREST
-    return picture.resize(size, method)
-
-
-def _shorten(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    """Cut a caption to one line of at most `width` pixels."""
-    text = " ".join(text.split())
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength(text + "...") > width:
-        text = text[:-1]
-    return text + "..."

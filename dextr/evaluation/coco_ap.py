@@ -23,8 +23,7 @@ class Detection:
 
     Attributes:
         row: The object's row in its data set.
-        image_id: The image's name.
-        category: The object's category, taken from the truth.
+        category: Taken from the truth.
         masks: `truth` and `found`, run-length encoded; void pixels are left out.
         score: Mean probability inside the mask; 1 for a mask made elsewhere, 0 for an empty one.
     """
@@ -41,10 +40,8 @@ def detection_of(scored: ScoredMask) -> Detection:
     from pycocotools import mask as rle
 
     mask, instance = scored.mask, scored.instance
-    encoded = {
-        kind: rle.encode(np.asfortranarray(array, dtype=np.uint8))
-        for kind, array in (("truth", instance.mask), ("found", mask & ~instance.void))
-    }
+    kinds = {"truth": instance.mask, "found": mask & ~instance.void}
+    encoded = {k: rle.encode(np.asfortranarray(v, dtype=np.uint8)) for k, v in kinds.items()}
     score = float(scored.prob[mask].mean(dtype=np.float64)) if mask.any() else 0.0
     return Detection(scored.row, instance.image_id, instance.category, encoded, score)
 

@@ -11,13 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dextr.common.files import inside
-from dextr.common.label_png import (
-    MOST_OBJECTS,
-    paint,
-    read_label_map,
-    write_label_map,
-    write_mask,
-)  # fmt: skip
+from dextr.common.label_png import MOST_OBJECTS, paint, read_label_map, write_label_map, write_mask
 from dextr.samples import Instance
 
 
@@ -25,9 +19,7 @@ def labels_of(object_id: NDArray, image: NDArray) -> NDArray[np.int64]:
     """Return the value (N,) of each object in its image's label map.
 
     It is the object's number where no number of the data set exceeds 254, else (COCO's annotation
-    ids) its position among its image's objects, from 1.
-
-    Both arrays (N,) are in the data set's order, whose images ascend.
+    ids) its position among its image's objects, from 1. The images (N,) ascend.
 
     >>> labels_of(np.array([7, 9000, 12]), np.array([0, 0, 1])).tolist()
     [1, 2, 1]
@@ -35,8 +27,7 @@ def labels_of(object_id: NDArray, image: NDArray) -> NDArray[np.int64]:
     ids = np.asarray(object_id, dtype=np.int64)
     if ids.size == 0 or (ids.min() >= 1 and ids.max() <= MOST_OBJECTS):
         return ids
-    first = np.searchsorted(image, image)
-    return np.arange(len(ids)) - first + 1
+    return np.arange(len(ids)) - np.searchsorted(image, image) + 1
 
 
 class MaskFolder:
@@ -74,8 +65,7 @@ class MaskFolder:
             )
             return
         masks = [read_label_map(self.object_path(image_id, k)) != 0 for k in numbers]
-        height, width = masks[0].shape
-        drawn = paint(masks, (height, width), "smaller", numbers.values())
+        drawn = paint(masks, masks[0].shape, "smaller", numbers.values())
         write_label_map(self.map_path(image_id), drawn)
 
     def read(self, instance: Instance, label: int) -> NDArray:

@@ -54,6 +54,10 @@ class ScoredMask:
         return self.prob > self.score.thresholds[0]
 
 
+Take = Callable[[ScoredMask], T]
+Further = Mapping[int, NDArray]
+
+
 def scored(
     row: int, instance: Instance, prob: NDArray, points: NDArray, settings: EvaluationSettings
 ) -> ScoredMask:
@@ -69,9 +73,7 @@ class MaskSource(Protocol):
     def batch_size(self) -> int:
         """Neighbouring objects that processes leave together."""
 
-    def masks(
-        self, rows: Sequence[int], take: Callable[[ScoredMask], T], further: Mapping[int, NDArray]
-    ) -> Iterator[T]:
+    def masks(self, rows: Sequence[int], take: Take[T], further: Further) -> Iterator[T]:
         """Yield what `take`, called in threads, makes of each object's mask, in the rows' order.
 
         What is clicked after the extreme points is `further`: by row, (K, 2), xy, in the image.
@@ -80,11 +82,7 @@ class MaskSource(Protocol):
 
 @dataclass(frozen=True)
 class NetworkMasks:
-    """The masks that a network makes of simulated clicks.
-
-    So many `workers` are threads that read and encode ahead of the network, and as many that paste
-    and score after it; they never change a number.
-    """
+    """The masks that a network makes of simulated clicks; `workers` as in `run_through`."""
 
     predictor: Predictor
     instances: Objects
@@ -96,9 +94,7 @@ class NetworkMasks:
         """Objects that go through the network at once."""
         return self.predictor.batch_size
 
-    def masks(
-        self, rows: Sequence[int], take: Callable[[ScoredMask], T], further: Mapping[int, NDArray]
-    ) -> Iterator[T]:
+    def masks(self, rows: Sequence[int], take: Take[T], further: Further) -> Iterator[T]:
         """Yield what `take` makes of each object's mask; see `MaskSource`."""
         settings, predictor = self.settings, self.predictor
 
@@ -110,9 +106,8 @@ class NetworkMasks:
             return clicks, encode(clicks.instance.image, clicks.window, clicks.in_crop)
 
         def finished(clicks: SimulatedClicks, logits: NDArray[np.float32]) -> T:
-            prob: NDArray = decode(logits, clicks.window)
-            if settings.protocol == "released":
-                prob = stretched(prob)
+            read = decode(logits, clicks.window)
+            prob = stretched(read) if settings.protocol == "released" else read
             return take(scored(clicks.row, clicks.instance, prob, clicks.points, settings))
 
         return run_through(predictor, rows, encoded, finished, self.workers)
@@ -120,10 +115,9 @@ class NetworkMasks:
 
 @dataclass(frozen=True)
 class FolderMasks:
-    """Masks made elsewhere, which do not heed further clicks.
+    """Masks made elsewhere, with the values `labels` (N,) in label maps; further clicks do nothing.
 
-    The objects have the values `labels` (N,) in label maps. Of the settings, thresholds and
-    boundary tolerance have a meaning here.
+    Of the settings, thresholds and boundary tolerance have a meaning here.
     """
 
     folder: MaskFolder
@@ -133,9 +127,7 @@ class FolderMasks:
     workers: int = 0
     batch_size: ClassVar[int] = 1
 
-    def masks(
-        self, rows: Sequence[int], take: Callable[[ScoredMask], T], further: Mapping[int, NDArray]
-    ) -> Iterator[T]:
+    def masks(self, rows: Sequence[int], take: Take[T], further: Further) -> Iterator[T]:
         """Yield what `take` makes of each object's mask; see `MaskSource`."""
 
         def read(row: int) -> T:

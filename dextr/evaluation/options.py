@@ -29,11 +29,9 @@ EXAMPLES = """examples:
 def parse(argv: Sequence[str] | None, datasets: Sequence[str]) -> argparse.Namespace:
     """Return the options; `datasets` are the names that --dataset takes."""
     parser = argparse.ArgumentParser(
-        prog="eval.py",
-        description="Score a network, or masks made elsewhere, on a data set.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+        prog="eval.py", description="Score a network, or masks made elsewhere, on a data set.",
+        epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     _add_data(parser.add_argument_group("data"), datasets)
     _add_network(parser.add_argument_group("network and its input"))
     _add_output(parser.add_argument_group("scores and output"))
@@ -43,19 +41,17 @@ def parse(argv: Sequence[str] | None, datasets: Sequence[str]) -> argparse.Names
         flags = ", ".join("--" + name.replace("_", "-") for name in given)
         parser.error(f"{flags}: not with --predictions, where no network runs")
     if args.clicks is not None and args.clicks <= EXTREMES:
-        parser.error(
-            f"--clicks: expected more than the {EXTREMES} extreme points, got {args.clicks}"
-        )
+        expected = f"expected more than the {EXTREMES} extreme points"
+        parser.error(f"--clicks: {expected}, got {args.clicks}")
     return args
 
 
 def _add_data(group: argparse._ArgumentGroup, datasets: Sequence[str]) -> None:
     add = group.add_argument
     add(
-        "--dataset",
-        choices=datasets,
+        "--dataset", choices=datasets,
         help="kind of data set (default: shapes, synthetic); run: what a training run kept out",
-    )
+    )  # fmt: skip
     add("--root", metavar="DIR", help="the data set's folder")
     add("--split", metavar="NAME", help="part of it (default: the one for validation)")
     add("--annotations", metavar="FILE", help="coco: the instances file, if not below --root")
@@ -67,32 +63,26 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
     add_network_options(group, "--weights", "--device", "--threshold", "--batch-size")
     add = group.add_argument
     add(
-        "--points",
-        choices=POINTS,
+        "--points", choices=POINTS,
         help="extreme points found on the resized crop, as released, "
         "or in the image, as an annotator clicks (default: crop)",
-    )
+    )  # fmt: skip
     add(
-        "--click-noise",
-        metavar="PIXELS",
-        type=natural,
+        "--click-noise", metavar="PIXELS", type=natural,
         help="with --points image: each click is off by up to so many pixels in x and y",
-    )
+    )  # fmt: skip
     add(
-        "--clicks",
-        metavar="N",
-        type=positive,
+        "--clicks", metavar="N", type=positive,
         help="refine: after the extreme points an annotator clicks the outline's pixel nearest to "
         "the largest error, up to N points in all; the curve goes to --page. All other numbers, "
         "masks and cases are those after the four extreme points",
-    )
+    )  # fmt: skip
     add("--seed", type=natural, help="chooses among equally extreme pixels, and the noise (0)")
     add(
-        "--protocol",
-        choices=PROTOCOLS,
+        "--protocol", choices=PROTOCOLS,
         help="paper: probability > threshold (default); released: "
         "first stretched to 0..255 over each image, as the released code's files were",
-    )
+    )  # fmt: skip
     of_weights = "(default: the weights')"
     add("--size", metavar="PIXELS", type=positive, help=f"side of the crop {of_weights}")
     add(
@@ -102,25 +92,21 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
         help=f"margin of the crop, at least this share of the longer side {of_weights}",
     )
     add(
-        "--workers",
-        metavar="N",
-        type=natural,
-        default=2,
+        "--workers", metavar="N", type=natural, default=2,
         help="threads that read and score while the network runs (2), with a GPU a few; 0: none; "
         "never changes a number",
-    )
+    )  # fmt: skip
 
 
 def _add_output(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--sweep", action="store_true", help="mean IoU at thresholds 0.05, 0.1 .. 0.95 as well")
     add(
-        "--predictions",
-        metavar="DIR",
-        help="score the masks in this folder instead of a network: "
-        "objects/IMAGE/OBJECT.png (0 and 255), or IMAGE.png with the objects' numbers (palette or "
-        "grey), as --save-masks writes them",
-    )
+        "--predictions", metavar="DIR",
+        help="score the masks in this folder instead of a network: objects/IMAGE/OBJECT.png (0 "
+        "and 255), or IMAGE.png with the objects' numbers (palette or grey), as --save-masks "
+        "writes them",
+    )  # fmt: skip
     add("--json", metavar="FILE", help="all numbers, per object too, and what they depend on")
     add("--save-masks", metavar="DIR", help="a PNG per object and a palette PNG per image")
     add("--page", metavar="DIR", help="worst and best cases as pictures: index.html and two sheets")

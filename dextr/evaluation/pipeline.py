@@ -31,12 +31,9 @@ def run_through(
 ) -> Iterator[Out]:
     """Yield the result for each row, in order; the same for any number of workers.
 
-    Args:
-        predictor: Runs the network; its batches are neighbours in `rows`.
-        rows: Which objects.
-        prepare: Gives what `finish` needs of an object, and the network's input (4, S, S).
-        finish: Makes an object's result of that and its logits (S, S).
-        workers: Threads before the network, and as many after it; 0: one thing after the other.
+    Of an object, `prepare` gives what `finish` needs and the network's input (4, S, S); `finish`
+    makes the result of that and the logits (S, S). So many `workers` are threads before the
+    network, and as many after it; 0: one thing after the other. Batches are neighbours in `rows`.
     """
     prepared = map_ahead(prepare, rows, workers, predictor.batch_size + workers)
 

@@ -62,7 +62,7 @@ class SimulatedClicks:
     """An object and where an annotator clicks on it.
 
     Attributes:
-        row: The object's row in its data set; `instance` is the object, `window` its crop.
+        row: The object's row in its data set; `window` is its crop.
         in_crop: (N, 2), xy, in pixels of the crop: the extreme points, then any further ones.
         points: (N, 2), xy, the same in the image.
     """
@@ -75,22 +75,13 @@ class SimulatedClicks:
 
 
 def simulate_clicks(
-    row: int,
-    instance: Instance,
-    settings: EvaluationSettings,
-    relax: Relax,
-    size: int,
-    further: ArrayLike = (),
-) -> SimulatedClicks:
+    row: int, instance: Instance, settings: EvaluationSettings,
+    relax: Relax, size: int, further: ArrayLike = (),
+) -> SimulatedClicks:  # fmt: skip
     """Simulate the clicks on an object, always the same for the same object and seed.
 
-    Args:
-        row: The object's row in its data set.
-        instance: The object.
-        settings: Where its extreme points are found, the clicks' noise, the seed.
-        relax: Margin of the crop, in pixels of the image, or a rule.
-        size: Side of the crop.
-        further: (K, 2), xy, in the image: what is clicked after the extreme points.
+    The crop has a margin of `relax` pixels of the image and a side of `size`; `further`, (K, 2),
+    xy, in the image, are clicked after the extreme points.
 
     Raises:
         ValueError: The object's mask is empty; the message names it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TypeVar
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dextr.common.processes import World
-from dextr.evaluation.mask_sources import NO_POINTS, MaskSource, ScoredMask
+from dextr.evaluation.mask_sources import NO_POINTS, MaskSource, ScoredMask, Take
 from dextr.evaluation.scoring import score
 from dextr.metrics import ObjectScore
 from dextr.points import EXTREMES, next_click
@@ -22,11 +22,7 @@ TARGETS = (0.85, 0.9)
 
 
 def refine(
-    source: MaskSource,
-    rows: Sequence[int],
-    world: World,
-    clicks: int,
-    take: Callable[[ScoredMask], T],
+    source: MaskSource, rows: Sequence[int], world: World, clicks: int, take: Take[T]
 ) -> tuple[list[list[ObjectScore]], list[T]]:
     """Score objects after 4, 5, .. `clicks` points, each placed by looking at the mask so far.
 
@@ -58,10 +54,7 @@ def _click_after(scored: ScoredMask) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Curve:
-    """Mean IoU, 0..1, of `count` objects for each number of points; empty without objects.
-
-    The first point after the extreme ones adds `first_gain` to the mean.
-    """
+    """Mean IoU, 0..1, for each number of points, and what the first further one adds to it."""
 
     count: int
     mean_iou: tuple[float, ...]
@@ -70,10 +63,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Reach:
-    """How many points it takes to reach an IoU, as a mean over objects.
-
-    Those that `never` reach it, so many, count with the most points tried.
-    """
+    """Mean number of points to reach an IoU; so many `never` do and count with the most tried."""
 
     mean_points: float
     never: int
@@ -81,13 +71,10 @@ class Reach:
 
 @dataclass(frozen=True)
 class Refinement:
-    """What further points bring.
+    """What each number of `points` tried (4, 5, ..) brings.
 
-    Attributes:
-        points: The numbers of points tried: 4, 5, ..
-        every: All objects; `weak` are those below 0.8 IoU after the extreme points, `rest` others.
-        reach: By IoU.
-        ious: IoU per object, in the scores' order, and number of points.
+    `weak` are the objects below 0.8 IoU after the extreme points, `rest` the others; `reach` is by
+    IoU, `ious` by object, in the scores' order, and number of points.
     """
 
     points: tuple[int, ...]
@@ -118,6 +105,6 @@ def _curve(ious: Sequence[tuple[float, ...]]) -> Curve:
 
 
 def _reach(ious: Sequence[tuple[float, ...]], points: tuple[int, ...], target: float) -> Reach:
-    pairs = [list(zip(points, values, strict=True)) for values in ious]
+    pairs = [zip(points, values, strict=True) for values in ious]
     needed = [next((n for n, iou in own if iou >= target), None) for own in pairs]
     return Reach(fmean(n or points[-1] for n in needed), needed.count(None))

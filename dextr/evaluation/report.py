@@ -35,18 +35,16 @@ def table(summary: Summary, average_precision: Mapping[str, float | None] | None
         "wrong pixels in the box": summary.box_error,
         "boundary F": summary.boundary_f,
     }
-    precision = {k: v for k, v in (average_precision or {}).items() if k.startswith("AP")}
-    numbers |= {f"COCO {k}": v for k, v in precision.items()}
+    precision = (average_precision or {}).items()
+    numbers |= {f"COCO {k}": v for k, v in precision if k.startswith("AP")}
     rows: list[Row] = [(name, _percent(value)) for name, value in numbers.items()]
     blocks = [rows, _groups("area", summary.by_size)]
     if len(summary.by_category) > 1:
         blocks.append(_groups("category", summary.by_category))
     if len(summary.by_threshold) > 1:
         best = summary.best_threshold
-        rows = [
-            (f"{threshold:g}", _percent(value), "best" if threshold == best else "")
-            for threshold, value in sorted(summary.by_threshold.items())
-        ]
+        by_threshold = sorted(summary.by_threshold.items())
+        rows = [(f"{t:g}", _percent(v), "best" if t == best else "") for t, v in by_threshold]
         blocks.append([("threshold", "mean IoU", ""), *rows])
     return "\n\n".join(columns(block) for block in blocks)
 
@@ -55,9 +53,7 @@ def refinement_table(refinement: Refinement) -> str:
     """Return what further points bring in aligned columns, in percent."""
     curves = _curves(refinement)
     last = refinement.points[-1]
-    rows: list[Row] = [
-        ("mean IoU after", *(f"{name} ({curve.count})" for name, curve in curves.items()))
-    ]
+    rows: list[Row] = [("mean IoU after", *(f"{name} ({c.count})" for name, c in curves.items()))]
     for k, n in enumerate(refinement.points):
         means = (_percent(c.mean_iou[k] if c.count else None) for c in curves.values())
         rows.append((f"{n} points", *means))
@@ -111,12 +107,7 @@ def as_dict(
 ) -> dict[str, Any]:
     """Return everything as JSON can hold it; the same evaluation gives the same.
 
-    Args:
-        summary: The numbers.
-        scores: The objects they come from.
-        about: What was scored: `dataset`, `weights` (None for masks made elsewhere), `settings`.
-        average_precision: COCO's numbers, if there are any.
-        refinement: What further points bring, if they were tried.
+    `about` is what was scored: `dataset`, `weights` (None for masks made elsewhere), `settings`.
     """
     numbers = {**asdict(summary), "best_threshold": summary.best_threshold}
     if average_precision is not None:
@@ -132,9 +123,5 @@ def as_dict(
 
 def versions() -> dict[str, str]:
     """Return the versions that a number may depend on."""
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "opencv": cv2.__version__,
-    }
+    modules = {"torch": torch, "numpy": np, "opencv": cv2}
+    return {"python": platform.python_version()} | {k: m.__version__ for k, m in modules.items()}

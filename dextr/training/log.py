@@ -31,7 +31,12 @@ class RunLog:
         self._file = (folder / "log.jsonl").open("ab")
         self._file.truncate(min(length, self._file.tell()))
         self._file.seek(0, os.SEEK_END)
-        self._board = _open_board(folder / "tensorboard", step)
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError:
+            print("no TensorBoard curves: tensorboardX is not installed", file=sys.stderr)
+        else:
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step or None)
 
     def write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
         """Add a line; its numbers become points of the curves `kind/name`."""
@@ -61,12 +66,3 @@ class RunLog:
         for file in (self._file, self._board):
             if file is not None:
                 file.close()
-
-
-def _open_board(folder: Path, step: int) -> Any:
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError:
-        print("no TensorBoard curves: tensorboardX is not installed", file=sys.stderr)
-        return None
-    return SummaryWriter(str(folder), purge_step=step or None)

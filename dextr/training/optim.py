@@ -12,8 +12,6 @@ from torch.optim import SGD, AdamW, Optimizer
 from dextr.training.config import OptimConfig
 from networks import DextrNet
 
-POLY_POWER = 0.9
-
 
 def build_optimizer(network: DextrNet, config: OptimConfig) -> Optimizer:
     """Return the optimiser with three groups: backbone, its first convolution, head.
@@ -22,15 +20,10 @@ def build_optimizer(network: DextrNet, config: OptimConfig) -> Optimizer:
     """
     stem = network.conv1.weight
     backbone = [p for p in network.backbone_parameters() if p is not stem]
-    parts = (
-        (backbone, 1.0),
-        ([stem], config.stem_lr_factor),
-        (network.head_parameters(), config.head_lr_factor),
-    )
-    groups = [
-        {"params": params, "lr": config.lr * factor, "full_lr": config.lr * factor}
-        for params, factor in parts
-    ]
+    head = network.head_parameters()
+    parts = ((backbone, 1.0), ([stem], config.stem_lr_factor), (head, config.head_lr_factor))
+    rates = [(params, config.lr * factor) for params, factor in parts]
+    groups = [{"params": params, "lr": lr, "full_lr": lr} for params, lr in rates]
     fused = True if stem.is_cuda else None
     if config.optimizer == "adamw":
         return AdamW(groups, weight_decay=config.weight_decay, fused=fused)
@@ -48,7 +41,7 @@ def learning_rate_factor(step: int, total: int, config: OptimConfig) -> float:
     if config.schedule == "cosine":
         return 0.5 * (1 + math.cos(math.pi * progress))
     if config.schedule == "poly":
-        return (1 - progress) ** POLY_POWER
+        return (1 - progress) ** 0.9
     return 1.0
 
 
@@ -60,12 +53,9 @@ def set_learning_rate(optimizer: Optimizer, factor: float) -> float:
 
 
 class MovingAverage:
-    """An exponential moving average of a network's weights, with statistics of its own.
+    """An exponential moving average of a network's weights: `network`, with its own statistics.
 
     Averaged statistics would not fit the averaged weights: those are measured on batches.
-
-    Attributes:
-        network: A copy that holds the averages.
     """
 
     def __init__(self, network: DextrNet, decay: float) -> None:

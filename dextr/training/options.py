@@ -23,17 +23,10 @@ RANGES: tuple[tuple[str, str, Callable[[Any, Any], bool]], ...] = (
 
 
 def option(
-    default: Any,
-    help: str,
-    *,
-    choices: Sequence[Any] | None = None,
-    metavar: str | None = None,
-    least: float | None = None,
-    most: float | None = None,
-    below: float | None = None,
-    may_change_on_resume: bool = False,
-    private: bool = False,
-) -> Any:
+    default: Any, help: str, *, choices: Sequence[Any] | None = None, metavar: str | None = None,
+    least: float | None = None, most: float | None = None, below: float | None = None,
+    may_change_on_resume: bool = False, private: bool = False,
+) -> Any:  # fmt: skip
     """Return a dataclass field that is also a command line option.
 
     Its type is one that argparse knows, that or None, or a tuple of such. Numbers must be from
@@ -48,11 +41,7 @@ def option(
 
 
 def add_options(parser: argparse.ArgumentParser, groups: Groups) -> None:
-    """Add a group of flags for every dataclass, a flag for every field.
-
-    Flags that are not given do not appear in the namespace, so that values from elsewhere can
-    stand in for them.
-    """
+    """Add a group of flags for every dataclass; those not given are not in the namespace."""
     for title, cls in groups.items():
         group = parser.add_argument_group(title)
         for name, known in _options(cls).items():

@@ -21,6 +21,7 @@ from dextr.common.processes import World
 from dextr.training.checkpoint import checkpoints, load_checkpoint, newest_checkpoint
 
 RUNS = Path("runs")
+Loaded = tuple[Path, dict[str, Any]]
 PACKAGES = ("torch", "torchvision", "numpy", "opencv-python", "safetensors", "pycocotools")
 
 
@@ -91,38 +92,37 @@ def resolve_run_folder(
         ValueError: The folder holds a run already, or there is nothing to go on from.
     """
     own = None if output_dir is None else Path(output_dir)
-    decided = _resolve(resume, own, name) if world.main else None
-    folder, path = world.from_main(decided) or (Path(), None)
-    return RunFolder(folder, None if path is None else load_checkpoint(path), world.main)
+    folder, found = _resolve(resume, own, name) if world.main else (Path(), None)
+    folder, path = world.from_main((folder, found and found[0]))
+    if path is None:
+        return RunFolder(folder, None, world.main)
+    return RunFolder(folder, found[1] if found else load_checkpoint(path), world.main)
 
 
-def _resolve(resume: str | None, own: Path | None, name: str) -> tuple[Path, Path | None]:
+def _resolve(resume: str | None, own: Path | None, name: str) -> tuple[Path, Loaded | None]:
     if resume is None:
         return _new_folder(own, name), None
     if resume == "auto":
-        folder = own or next(iter(run_folders(RUNS, name)), None)
-        return (folder, _newest(folder)) if folder else (_new_folder(None, name), None)
+        folder = own or next(iter(run_folders(RUNS, name)), None) or _new_folder(None, name)
+        return folder, newest_checkpoint(folder / "checkpoints")
     source = Path(resume)
     if not source.exists():
         raise ValueError(f"--resume {source}: no such run folder or checkpoint")
-    origin = source if source.is_dir() else source.parent.parent
-    path = _newest(source) if source.is_dir() else source
-    if path is None:
+    if source.is_dir():
+        origin, found = source, newest_checkpoint(source / "checkpoints")
+    else:
+        origin, found = source.parent.parent, (source, load_checkpoint(source))
+    if found is None:
         raise ValueError(f"--resume {source}: no checkpoint there; start it anew without --resume")
     if own is not None and own.resolve() != origin.resolve():
-        return _new_folder(own, name), path
+        return _new_folder(own, name), found
     newest = checkpoints(origin / "checkpoints")[:1]
-    if path == source and newest and newest[0].resolve() != path.resolve():
+    if source.is_file() and newest and newest[0].resolve() != source.resolve():
         raise ValueError(
-            f"{path} is not the newest checkpoint of its run ({newest[0].name} is): name a "
+            f"{source} is not the newest checkpoint of its run ({newest[0].name} is): name a "
             "new --output-dir to go on from it"
         )
-    return origin, path
-
-
-def _newest(folder: Path) -> Path | None:
-    found = newest_checkpoint(folder / "checkpoints")
-    return None if found is None else found[0]
+    return origin, found
 
 
 def _new_folder(own: Path | None, name: str) -> Path:

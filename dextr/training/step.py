@@ -27,24 +27,18 @@ HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 def train_step(
     state: TrainState, model: nn.Module, group: Sequence[Batch], config: OptimConfig, world: World
 ) -> Tensor:
-    """Do one optimiser step with the mean gradient of a group of batches.
+    """Do one optimiser step with the mean gradient of a group of batches; return their mean loss.
 
-    Args:
-        state: Network, optimiser and what goes with them; its counters are left to the caller.
-        model: The network as it is trained: compiled or distributed.
-        group: This process's share of each batch, on the device.
-        config: Loss, precision and clipping.
-        world: The processes.
-
-    Returns:
-        This process's share of the mean loss of the group's batches; the shares add up.
+    `model` is the network as it is trained: compiled or distributed. Batches, on the device, and
+    the loss are this process's shares; losses add up. The state's counters are the caller's.
     """
     state.optimizer.zero_grad(set_to_none=True)
     total = torch.zeros((), device=world.device)
     for k, batch in enumerate(group):  # implementation details: 5 objects; on COCO 20
         more_to_come = k + 1 < len(group) and isinstance(model, DistributedDataParallel)
         with model.no_sync() if more_to_come else nullcontext():  # type: ignore[operator]
-            logits = forward(model, batch, config, world)  # 3.2: image and heat map in, mask out
+            with precision(config, world):  # 3.2: image and heat map in, mask out
+                logits = model(batch.inputs)
             loss = batch_loss(logits, batch, config, world) / len(group)  # 3.2: balanced
             # DistributedDataParallel averages the gradients of shares that add up.
             state.scaler.scale(loss * world.size).backward()
@@ -62,12 +56,6 @@ def train_step(
             with precision(config, world):
                 state.average.measure(group[0].inputs)
     return total
-
-
-def forward(model: nn.Module, batch: Batch, config: OptimConfig, world: World) -> Tensor:
-    """Return the logits of a batch in the precision asked for."""
-    with precision(config, world):
-        return model(batch.inputs)
 
 
 def precision(config: OptimConfig, world: World) -> torch.autocast:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from dextr.annotation.objects import NO_LABEL, AnnotatedImage, AnnotatedObject
 from dextr.common.label_png import MOST_OBJECTS
+from dextr.common.rle import mask_to_rle
 from dextr.points import SIDES
 from dextr.samples import Prediction
 
@@ -158,7 +159,7 @@ class ClickSession:
         if self.waiting or mask is None or not mask.any():
             return None
         points = np.array(self.points, np.float64)
-        return AnnotatedObject.of_mask(mask, points, self.threshold, self.label, self.number)
+        return AnnotatedObject(self.number, self.label, points, self.threshold, mask_to_rle(mask))
 
     def accept(self) -> bool:
         """Finish the current object and start the next; False, with a note, if there is no mask."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from time import perf_counter
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,8 +16,8 @@ from numpy.typing import NDArray
 
 from dextr.annotation.objects import AnnotatedObject
 from dextr.predictor import Predictor
-from dextr.window.background import PredictionWorker
-from dextr.window.click_session import ClickSession
+from dextr.samples import Prediction
+from dextr.window.click_session import ClickSession, Point
 from dextr.window.mouse import PointMouse
 from dextr.window.project import AnnotationProject
 from dextr.window.view import WindowView
@@ -25,13 +28,59 @@ POLL_MS = 20
 PASSED_ON = ("o", "p", "r", "f", "ctrl+w", "cmd+w")
 
 
+class Reply(NamedTuple):
+    """What came of asking with a number: after some seconds a prediction, or a problem in words."""
+
+    revision: int
+    prediction: Prediction | None
+    seconds: float
+    problem: str
+
+
+class PredictionWorker:
+    """Runs one prediction at a time, in its own thread, so that the window goes on answering."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor = predictor
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prediction")
+        self._running: Future[Reply] | None = None
+        self.close = self._executor.shutdown
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is a prediction whose answer was not taken yet."""
+        return self._running is not None
+
+    def start(self, image: NDArray[np.uint8], points: list[Point], revision: int) -> None:
+        """Start a prediction for points in an image (H, W, 3), RGB; only when not `busy`."""
+        if self.busy:
+            raise RuntimeError("the last answer was not taken yet")
+        self._running = self._executor.submit(self._predict, image, list(points), revision)
+
+    def take(self, wait: bool = False) -> Reply | None:
+        """Return the answer, once; None while there is none. `wait` stays until it is there."""
+        if self._running is None or not (wait or self._running.done()):
+            return None
+        running, self._running = self._running, None
+        return running.result()
+
+    def _predict(self, image: NDArray[np.uint8], points: list[Point], revision: int) -> Reply:
+        prediction, problem = None, ""
+        start = perf_counter()
+        try:
+            prediction = self.predictor.predict(image, points)
+        except ValueError as error:
+            problem = str(error)
+        except Exception as error:  # out of memory, say: the window must live on
+            problem = f"failed: {error!r}"
+        return Reply(revision, prediction, perf_counter() - start, problem)
+
+
 class ClickWindow:
     """Feeds clicks and keys to a project, asks the network, and sees that the work is kept.
 
-    It fills an empty figure, and never waits for the network except in `finish`.
-
-    Attributes:
-        quit: What `q` does at last: closes the figure.
+    It fills an empty figure, and never waits for the network except in `finish`. `quit` is what
+    `q` does at last.
     """
 
     def __init__(
@@ -169,7 +218,7 @@ class ClickWindow:
         answer = self.worker.take(wait)
         if answer is not None:
             # It is for the image that was open then.
-            self._asking.receive(answer.revision, answer.prediction, answer.seconds, answer.problem)
+            self._asking.receive(*answer)
         return answer is not None
 
     def finish(self) -> None:

@@ -1,30 +1,145 @@
-"""Where a session and its results are kept: in a folder, or beside one PNG."""
+"""The photos to annotate, and the files that what is done on them is kept in."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 
-from dextr.annotation.pictures import AnnotationFiles
+import numpy as np
+from numpy.typing import NDArray
+
+from dextr.annotation.objects import AnnotatedObject
 from dextr.common.files import new_folder, unique_names
-from dextr.common.images import readable_suffixes
-from dextr.window.photos import Photos
+from dextr.common.images import ImageLike, as_rgb, image_files, readable_suffixes
+from dextr.common.label_png import MOST_OBJECTS, paint, write_label_map, write_mask
+from dextr.visualize import overlay, save_picture
 from dextr.window.session_file import SessionFile
 
 
 @dataclass(frozen=True)
-class SessionLayout:
-    """The files of a session.
+class Photos:
+    """Photos by name.
 
-    Attributes:
-        result: What a person is told to look at: a folder with everything, or one photo's PNG.
-        beside: Whether it is that PNG; the other files lie beside it and are named after it.
+    >>> Photos({"grey": np.zeros((60, 80), np.uint8)}).read("grey").shape
+    (60, 80, 3)
     """
 
-    result: Path
-    beside: bool = False
+    sources: dict[str, ImageLike]  # each name's photo, mostly a file
+    folder: str = ""  # what the names start from; empty if they are no files
+
+    @classmethod
+    def find(cls, paths: Sequence[str | os.PathLike[str]]) -> Photos:
+        """Return the photos of files and of what lies in folders, not in folders of those.
+
+        They are named from the folder that all of them have in common.
+
+        Raises:
+            ValueError: A path is not there, or a folder holds no image.
+        """
+        files: list[Path] = []
+        # abspath, not resolve: a link stands for the photo where the user sees it.
+        for path in map(Path, map(os.path.abspath, paths)):
+            if not path.exists():
+                raise ValueError(f"{path}: no such image file or folder")
+            files += image_files(path) if path.is_dir() else [path]
+        folder = os.path.commonpath([file.parent for file in files])
+        return cls({file.relative_to(folder).as_posix(): file for file in files}, folder)
+
+    @property
+    def names(self) -> list[str]:
+        """The names in order."""
+        return list(self.sources)
+
+    def read(self, name: str) -> NDArray[np.uint8]:
+        """Return a photo as (H, W, 3), RGB; ValueError if it cannot be read."""
+        return as_rgb(self.sources[name])
+
+
+def read_labels(text: str) -> list[str]:
+    """Return the labels in a text file, one per line, or in a text such as `person,dog`.
+
+    None is a ValueError.
+
+    >>> read_labels("person, traffic light,person")
+    ['person', 'traffic light']
+    """
+    path, parts = Path(text), text.split(",")
+    if path.suffix.lower() == ".txt" or path.is_file():
+        try:
+            parts = path.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path}: not a readable file of labels ({error})") from None
+    labels = list(dict.fromkeys(part.strip() for part in parts if part.strip()))
+    if not labels:
+        raise ValueError(f"{text!r}: no labels in it; expected person,dog or a file, one per line")
+    return labels
+
+
+@dataclass(frozen=True)
+class AnnotationFiles:
+    """Where the objects of one image are kept as pictures."""
+
+    labels: Path  # a palette PNG: k on the k-th object; where two overlap, the later one
+    overlay: Path  # the image with all objects
+    object_prefix: str  # of the masks' names; a number and `.png` follow
+
+    @classmethod
+    def beside(cls, labels: Path) -> AnnotationFiles:
+        """Return NAME.png (else ValueError), NAME_overlay.png, NAME_object_001.png and so on."""
+        if labels.suffix.lower() != ".png":
+            raise ValueError(f"{labels}: expected a file name that ends in .png")
+        stem = labels.with_suffix("")
+        return cls(labels, stem.with_name(f"{stem.name}_overlay.png"), f"{stem}_object_")
+
+    @classmethod
+    def in_folder(cls, folder: Path, name: str) -> AnnotationFiles:
+        """Return masks/NAME.png, overlays/NAME.png, objects/NAME/001.png and so on."""
+        return cls(
+            folder / "masks" / f"{name}.png",
+            folder / "overlays" / f"{name}.png",
+            str(folder / "objects" / name / "_")[:-1],
+        )
+
+    def object_mask(self, number: int) -> Path:
+        """The mask, 0 and 255, of object 1, 2, ..."""
+        return Path(f"{self.object_prefix}{number:03d}.png")
+
+    def exist(self) -> bool:
+        """Whether any of them is there."""
+        return any(path.exists() for path in (self.labels, self.overlay, self.object_mask(1)))
+
+    def save(self, image: NDArray[np.uint8], objects: Sequence[AnnotatedObject]) -> None:
+        """Write everything about an image (H, W, 3), RGB; masks of objects now gone are removed.
+
+        Raises:
+            ValueError: More objects than a palette PNG has labels for.
+        """
+        self._save_labels(objects, image.shape[:2])
+        for number, annotated in enumerate(objects, 1):
+            write_mask(self.object_mask(number), annotated.mask)
+        masks, points = [o.mask for o in objects], [o.points for o in objects]
+        save_picture(self.overlay, overlay(image, masks, points))
+        for number in range(len(objects) + 1, MOST_OBJECTS + 1):
+            self.object_mask(number).unlink(missing_ok=True)
+
+    def save_newest(self, objects: Sequence[AnnotatedObject]) -> None:
+        """Write the last object and the labels of all: quick, for after each object."""
+        self._save_labels(objects, objects[-1].mask.shape)
+        write_mask(self.object_mask(len(objects)), objects[-1].mask)
+
+    def _save_labels(self, objects: Sequence[AnnotatedObject], hw: tuple[int, int]) -> None:
+        write_label_map(self.labels, paint((o.mask for o in objects), hw, "later"))
+
+
+@dataclass(frozen=True)
+class SessionLayout:
+    """The files of a session."""
+
+    result: Path  # what a person looks at: a folder with everything, or one photo's PNG
+    beside: bool = False  # whether it is that PNG; other files lie beside it, named after it
 
     @property
     def session(self) -> Path:

@@ -98,7 +98,7 @@ class PointMouse:
         return nearest if distances[nearest] <= reach * scale else None
 
     def _position(self, event: MouseEvent) -> tuple[float, float]:
-        """Return the image's x, y under the mouse, also beside the axes."""
+        """Return the image's x, y under the mouse, also beside the axes, there to whole pixels."""
         if event.inaxes is self.axes and event.xdata is not None and event.ydata is not None:
             return event.xdata, event.ydata
         x, y = self.axes.transData.inverted().transform((event.x, event.y))

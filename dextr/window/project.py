@@ -10,8 +10,7 @@ from pathlib import Path
 from dextr.annotation.coco_writer import CocoWriter
 from dextr.annotation.objects import NO_LABEL, AnnotatedImage, numbered, numbered_categories
 from dextr.window.click_session import ClickSession
-from dextr.window.layout import SessionLayout
-from dextr.window.photos import Photos
+from dextr.window.layout import Photos, SessionLayout
 from dextr.window.session_file import SessionFile
 
 
@@ -74,13 +73,11 @@ class AnnotationProject:
             image = self.photos.read(name)
         except ValueError as error:
             return str(error)
-        hw = (image.shape[0], image.shape[1])
+        height, width = hw = image.shape[0], image.shape[1]
         record = self.file.images.get(name, AnnotatedImage(name, hw))
         if record.hw != hw:
-            return (
-                f"{name} is {hw[1]} x {hw[0]} pixels, but was {record.hw[1]} x {record.hw[0]} when "
-                "it was annotated"
-            )
+            before = f"{record.hw[1]} x {record.hw[0]} when it was annotated"
+            return f"{name} is {width} x {height} pixels, but was {before}"
         self.session = ClickSession.of_record(record, threshold, label)
         self.position, self.image, self.file.current = position, image, name
         return ""
@@ -153,7 +150,7 @@ class AnnotationProject:
             self._export(self.layout.coco)
 
     def _export(self, path: Path) -> None:
-        """Write all finished objects to COCO's file, numbered over all photos."""
+        """Write all finished objects, numbered over all photos."""
         numbers = count(1)
         images = [
             replace(image, objects=[replace(o, number=next(numbers)) for o in image.objects])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -74,14 +73,22 @@ class SessionFile:
     def labels(self) -> list[str]:
         """The labels that are used, each once, those of finished objects first."""
         images = self.images.values()
-        objects = [annotated for image in images for annotated in image.objects]
-        drafts = [image.draft for image in images if image.draft]
-        return list(dict.fromkeys(annotated.label for annotated in objects + drafts))
+        objects = [done for image in images for done in image.objects]
+        objects += [image.draft for image in images if image.draft]
+        return list(dict.fromkeys(entry.label for entry in objects))
 
     def keep(self, image: AnnotatedImage) -> None:
         """Take over what was done on a photo; `write` puts it on the disk."""
         self.images[image.name] = image
-        self._lines[image.name] = json.dumps(_entry(image))
+        entry: dict[str, Any] = {
+            "file_name": image.name,
+            "height": image.hw[0],
+            "width": image.hw[1],
+            "objects": [{**_clicks(done), "segmentation": done.rle} for done in image.objects],
+        }
+        if image.draft is not None:
+            entry["draft"] = _clicks(image.draft)
+        self._lines[image.name] = json.dumps(entry)
 
     def write(self) -> None:
         """Write the file, if anything was kept in it.
@@ -105,27 +112,12 @@ def _stamp(path: Path | None) -> tuple[int, ...]:
     """Return what tells whether a file was written; nothing if there is none."""
     if path is None or not path.exists():
         return ()
-    status = os.stat(path)
+    status = path.stat()
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _entry(image: AnnotatedImage) -> dict[str, Any]:
-    """Return what was done on a photo as the file has it."""
-    entry: dict[str, Any] = {
-        "file_name": image.name,
-        "height": image.hw[0],
-        "width": image.hw[1],
-        "objects": [{**_clicks(done), "segmentation": done.rle} for done in image.objects],
-    }
-    return entry if image.draft is None else {**entry, "draft": _clicks(image.draft)}
-
-
-def _clicks(annotated: AnnotatedObject) -> dict[str, Any]:
-    return {
-        "label": annotated.label,
-        "threshold": annotated.threshold,
-        "points": annotated.points.tolist(),
-    }
+def _clicks(o: AnnotatedObject) -> dict[str, Any]:
+    return {"label": o.label, "threshold": o.threshold, "points": o.points.tolist()}
 
 
 def _image(entry: dict[str, Any]) -> AnnotatedImage:

@@ -14,8 +14,7 @@ from dextr.common.images import ImageLike
 from dextr.predictor import Predictor
 from dextr.weights import load_predictor
 from dextr.window.click_window import ClickWindow
-from dextr.window.layout import choose_layout
-from dextr.window.photos import Photos
+from dextr.window.layout import Photos, choose_layout
 from dextr.window.project import AnnotationProject
 
 SIZE = (10, 8)  # inches, of 100 pixels

@@ -7,6 +7,7 @@ from functools import partial
 import cv2
 import numpy as np
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal, Stroke
@@ -16,9 +17,9 @@ from numpy.typing import NDArray
 from dextr.annotation.objects import NO_LABEL
 from dextr.geometry import Box
 from dextr.visualize import object_color, overlay
-from dextr.window.image_view import ImageView
 from dextr.window.project import AnnotationProject
 
+SCREEN = 1600  # pixels of a large one
 LABEL_OFFSET = 8  # points of the screen: a click's dot stays free
 KEYS = (
     "enter: next object   z: undo   c: clear   - +: threshold   1-9: label   [ ]: images   "
@@ -46,10 +47,8 @@ h             this help"""
 class WindowView:
     """Draws the open image of a project and what is done to it, and a warning over it, in red.
 
-    Attributes:
-        axes: Those of the image.
-        status, note, saved, help: The lines that say what to do next, what happened last, whether
-            the work is on the disk, and, once asked for, what each key does.
+    The texts `status`, `note`, `saved` and `help` say what to do next, what happened last, whether
+    the work is on the disk, and, once asked for, what each key does.
     """
 
     def __init__(self, figure: Figure, project: AnnotationProject, warning: str = "") -> None:
@@ -154,14 +153,13 @@ class WindowView:
         above = y > height / 20
         side = "left" if x < width / 10 else "right" if x > 0.9 * width else "center"
         color = _color(number)
-        dark = color @ (0.3, 0.6, 0.1) < 0.6
         return self.axes.annotate(
             str(number) if label == NO_LABEL else f"{number} {label}",
             (x, y),
             xytext=(0, LABEL_OFFSET if above else -LABEL_OFFSET),
             textcoords="offset points",
             fontsize=9,
-            color="white" if dark else "black",
+            color="white" if color @ (0.3, 0.6, 0.1) < 0.6 else "black",
             ha=side,
             va="bottom" if above else "top",
             bbox={"facecolor": color, "edgecolor": "none", "boxstyle": "round,pad=0.2"},
@@ -180,3 +178,65 @@ def _outlines(mask: NDArray[np.bool_]) -> list[NDArray]:
 
 def _color(number: int) -> NDArray[np.float64]:
     return np.array(object_color(number)) / 255
+
+
+class ImageView:
+    """Shows the visible part of a picture (H, W, 3), RGB, reduced to what a screen can show.
+
+    Left to itself matplotlib resamples the whole picture each time it draws, which takes half a
+    second for a photo of 12 million pixels. The axes' coordinates become pixel indices.
+    """
+
+    def __init__(self, axes: Axes, picture: NDArray[np.uint8]) -> None:
+        self.axes = axes
+        self._artist = axes.imshow(picture[:1, :1])
+        axes.autoscale(False)
+        axes.set_axis_off()
+        self.show_whole(picture)
+        for change in ("xlim_changed", "ylim_changed"):
+            axes.callbacks.connect(change, lambda _: self._update())
+
+    def show(
+        self, picture: NDArray[np.uint8], mask: NDArray[np.bool_] | None = None, number: int = 1
+    ) -> None:
+        """Show another picture of the same size, under a mask (H, W) in the object's colour."""
+        self.picture, self._mask, self._number = picture, mask, number
+        self._update()
+
+    def show_whole(self, picture: NDArray[np.uint8]) -> None:
+        """Show all of another picture of any size."""
+        height, width = picture.shape[:2]
+        self.picture, self._mask, self._number = picture, None, 1
+        self.axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+        # Otherwise a click before the next drawing would land beside its pixel.
+        self.axes.apply_aspect()
+        self._update()
+
+    def _update(self) -> None:
+        height, width = self.picture.shape[:2]
+        x0, x1 = _pixels(self.axes.get_xlim(), width)
+        y0, y1 = _pixels(self.axes.get_ylim(), height)
+        part = _reduced(self.picture[y0:y1, x0:x1])
+        if self._mask is not None:
+            mask = _reduced(self._mask[y0:y1, x0:x1].view(np.uint8))
+            part = overlay(part, [mask], first=self._number, outline=False)
+        self._artist.set_data(part)
+        self._artist.set_extent((x0 - 0.5, x1 - 0.5, y1 - 0.5, y0 - 0.5))
+
+
+def _reduced(part: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a part of a picture or mask with no more pixels than a screen shows."""
+    height, width = part.shape[:2]
+    scale = SCREEN / max(height, width)
+    if scale >= 1:
+        return part
+    size = max(1, round(scale * width)), max(1, round(scale * height))
+    return np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _pixels(limits: tuple[float, float], length: int) -> tuple[int, int]:
+    """Return the half-open range of pixels that axis limits show, at least one pixel."""
+    low, high = sorted(limits)
+    first = int(np.clip(np.floor(low + 0.5), 0, length - 1))
+    last = int(np.clip(np.ceil(high + 0.5), first + 1, length))
+    return first, last

@@ -156,3 +156,9 @@ def test_validation_scores_as_evaluation_does_and_draws_the_first():
         sheets.append(sheet)
     assert sheets[0].dtype == np.uint8
     np.testing.assert_array_equal(sheets[0], sheets[1])
+
+
+@pytest.mark.parametrize("hw", [(1, 5000), (5000, 1), (1, 1)])
+def test_contact_sheet_takes_pictures_of_any_shape(hw):
+    sheet = contact_sheet([(np.zeros((*hw, 3), np.uint8), "")], tile_hw=(60, 80))
+    assert (sheet == 0).all(axis=2).any()

@@ -5,7 +5,7 @@ import pytest
 from support.made import GivenPrediction
 
 from dextr.geometry import CropWindow
-from dextr.window.background import PredictionWorker
+from dextr.window.click_window import PredictionWorker
 
 IMAGE = np.zeros((60, 80, 3), np.uint8)
 POINTS = [(10.0, 30.0), (70.0, 30.0), (40.0, 5.0), (40.0, 55.0)]

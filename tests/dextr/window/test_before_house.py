@@ -7,8 +7,7 @@ import pytest
 from PIL import Image
 from support.golden import FOLDER
 
-from dextr.window.layout import SessionLayout
-from dextr.window.photos import Photos
+from dextr.window.layout import Photos, SessionLayout
 from dextr.window.project import AnnotationProject
 
 OLD = FOLDER / "before_house" / "session"

@@ -27,8 +27,7 @@ from dextr.geometry import Box
 from dextr.predictor import Predictor
 from dextr.visualize import overlay
 from dextr.window.click_window import ClickWindow
-from dextr.window.layout import SessionLayout
-from dextr.window.photos import Photos
+from dextr.window.layout import Photos, SessionLayout
 from dextr.window.project import AnnotationProject
 
 

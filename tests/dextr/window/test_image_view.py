@@ -4,7 +4,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from dextr.visualize import overlay
-from dextr.window.image_view import SCREEN, ImageView
+from dextr.window.view import SCREEN, ImageView
 
 
 def view_of(picture):

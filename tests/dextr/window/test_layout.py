@@ -3,8 +3,7 @@ import pytest
 from PIL import Image
 
 from dextr.annotation.objects import AnnotatedImage, AnnotatedObject
-from dextr.window.layout import SessionLayout, choose_layout
-from dextr.window.photos import Photos
+from dextr.window.layout import Photos, SessionLayout, choose_layout
 from dextr.window.session_file import SessionFile
 
 ONE = Photos({"cat.jpg": ""}, "/photos")

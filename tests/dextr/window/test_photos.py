@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dextr.window.photos import Photos, read_labels
+from dextr.window.layout import Photos, read_labels
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ from support.click_window import CLICKS, StubPredictor
 
 from dataloaders.coco import CocoInstances
 from dextr.annotation.points_file import read_points
-from dextr.window.layout import SessionLayout
-from dextr.window.photos import Photos
+from dextr.window.layout import Photos, SessionLayout
 from dextr.window.project import AnnotationProject
 
 HW = (60, 80)

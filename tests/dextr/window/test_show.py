@@ -10,8 +10,7 @@ from support.click_window import HW, StubPredictor, cut_out
 from dextr.window import annotate
 from dextr.window import show as window_show
 from dextr.window.click_window import ClickWindow
-from dextr.window.layout import SessionLayout
-from dextr.window.photos import Photos
+from dextr.window.layout import Photos, SessionLayout
 from dextr.window.project import AnnotationProject
 from dextr.window.show import in_browser, new_figure, show
 

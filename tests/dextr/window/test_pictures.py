@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from dextr.annotation.objects import AnnotatedObject
-from dextr.annotation.pictures import AnnotationFiles
+from dextr.window.layout import AnnotationFiles
 
 
 def an_object(mask):
