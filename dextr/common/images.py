@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
 from typing import TypeAlias
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 ImageLike: TypeAlias = str | PathLike[str] | Image.Image | NDArray
 
@@ -20,6 +21,17 @@ BAD_EXIF = (
     struct.error, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, OSError,
     EOFError,
 )  # fmt: skip
+
+# How an image (H, W, 3) becomes upright, by its EXIF orientation.
+TURNS: dict[int, Callable[[NDArray], NDArray]] = {
+    2: np.fliplr,
+    3: lambda image: image[::-1, ::-1],
+    4: np.flipud,
+    5: lambda image: image.swapaxes(0, 1),
+    6: lambda image: np.rot90(image, -1),
+    7: lambda image: image[::-1, ::-1].swapaxes(0, 1),
+    8: np.rot90,
+}
 
 
 def as_rgb(image: ImageLike) -> NDArray[np.uint8]:
@@ -49,7 +61,8 @@ def read_image(path: str | PathLike[str]) -> NDArray[np.uint8]:
         ValueError: The file is missing, truncated or no image; the message names it.
     """
     with open_image(path) as image:
-        return _from_pil(image)
+        turned = _decode_jpeg(path, image)
+        return _from_pil(image) if turned is None else turned
 
 
 def readable_suffixes() -> set[str]:
@@ -82,6 +95,27 @@ def open_image(path: str | PathLike[str]) -> Iterator[Image.Image]:
         raise ValueError(f"{path}: not a readable image ({error})") from None
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def _decode_jpeg(path: str | PathLike[str], image: Image.Image) -> NDArray[np.uint8] | None:
+    """Return what `_from_pil` makes of an RGB JPEG file, sooner; None where Pillow must look.
+
+    Pillow decodes as fast as OpenCV, but takes as long again to hand over a large photo.
+    """
+    if image.format not in ("JPEG", "MPO") or image.mode != "RGB":
+        return None
+    data = np.fromfile(path, np.uint8)
+    # What is cut off, Pillow refuses; not every OpenCV does.
+    if data[-2:].tolist() != [0xFF, 0xD9]:
+        return None
+    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    if decoded is None or decoded.shape != (image.height, image.width, 3):
+        return None
+    orientation = 1
+    with suppress(*BAD_EXIF):
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    turn = TURNS.get(orientation, np.asarray)
+    return np.ascontiguousarray(turn(decoded), np.uint8)
 
 
 def _from_pil(image: Image.Image) -> NDArray[np.uint8]:

@@ -4,7 +4,9 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import ExifTags, Image, ImageOps
 
 from dextr.common.images import as_rgb, read_image
 
@@ -163,3 +165,33 @@ def test_missing_files_and_folders_are_named(tmp_path):
         as_rgb(tmp_path / "none.png")
     with pytest.raises(ValueError, match="not a readable image"):
         as_rgb(tmp_path)
+
+
+@pytest.mark.parametrize("orientation", [None, *range(10)])
+@pytest.mark.parametrize(("quality", "subsampling"), [(95, 0), (60, 2), (30, 1)])
+def test_jpeg_files_are_what_pillow_makes_of_them(tmp_path, orientation, quality, subsampling):
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (21, 34, 3), np.uint8))
+    exif = picture.getexif()
+    if orientation is not None:
+        exif[ExifTags.Base.Orientation] = orientation
+    path = tmp_path / "x.jpg"
+    picture.save(path, quality=quality, subsampling=subsampling, exif=exif)
+    with Image.open(path) as opened:
+        expected = np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
+    found = as_rgb(path)
+    np.testing.assert_array_equal(found, expected)
+    assert found.flags.c_contiguous
+
+
+@given(st.integers(2, 800))
+def test_a_jpeg_that_is_cut_off_is_refused_or_whole(tmp_path_factory, left):
+    path = tmp_path_factory.mktemp("cut") / "x.jpg"
+    noise = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
+    Image.fromarray(noise).save(path, quality=90)
+    whole, data = as_rgb(path), path.read_bytes()
+    path.write_bytes(data[:left])
+    if left >= len(data):
+        np.testing.assert_array_equal(as_rgb(path), whole)
+        return
+    with pytest.raises(ValueError, match="not a readable image"):
+        as_rgb(path)
