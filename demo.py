@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
+if __name__ == "__main__":
+    # Before PyTorch is loaded: threads that spin while they wait cost much on a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import argparse
 import time
 from collections.abc import Sequence

@@ -5,6 +5,12 @@ Run by torchrun, several processes share the objects; the numbers stay the same.
 
 from __future__ import annotations
 
+import os
+
+if __name__ == "__main__":
+    # Before PyTorch is loaded: threads that spin while they wait cost much on a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import argparse
 from collections.abc import Sequence
 from dataclasses import asdict, fields

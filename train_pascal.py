@@ -11,6 +11,12 @@ Without a source of data, a small demonstration on synthetic shapes runs anywher
 
 from __future__ import annotations
 
+import os
+
+if __name__ == "__main__":
+    # Before PyTorch is loaded: threads that spin while they wait cost much on a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import argparse
 import sys
 from collections.abc import Sequence

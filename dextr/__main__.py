@@ -6,7 +6,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from dextr.common.cli import run
+from dextr.common.cli import restart_with_sleeping_threads, run
 
 # Command: the module whose main(argv) runs it, and a line of help.
 COMMANDS = {
@@ -20,6 +20,8 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; what a user did wrong is said on one line, with exit code 2."""
+    if argv is None and sys.argv[1:2] in (["annotate"], ["export"]):
+        restart_with_sleeping_threads()
     return run(_main, argv)
 
 

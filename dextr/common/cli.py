@@ -84,3 +84,15 @@ def columns(rows: Sequence[Sequence[str]], left: int = 1) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     line = "  ".join(f"{{:{'<' if k < left else '>'}{width}}}" for k, width in enumerate(widths))
     return "\n".join(line.format(*row).rstrip() for row in rows)
+
+
+def restart_with_sleeping_threads() -> None:
+    """Start the program anew if OpenMP's threads would spin while they wait for each other.
+
+    On a busy machine that costs several times the work. Only what is said before PyTorch is loaded
+    counts, and `python -m dextr` loads it first of all.
+    """
+    said = {"OMP_WAIT_POLICY", "OMP_NUM_THREADS", "GOMP_SPINCOUNT"} & set(os.environ)
+    if sys.platform == "linux" and not said:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

@@ -92,3 +92,24 @@ def test_scripts_work_from_any_folder(tmp_path, script, files):
         )
     assert result.returncode == 0, result.stderr
     assert sorted(p.name for p in (tmp_path / "cache" / "weights").iterdir()) == files
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the system what a program was told")
+@pytest.mark.parametrize(("said", "expected"), [({}, "PASSIVE"), ({"OMP_NUM_THREADS": "2"}, None)])
+def test_threads_sleep_while_they_wait(tmp_path, said, expected):
+    """Unless the user said something of threads, the program starts anew and says it itself."""
+    script = tmp_path / "report.py"
+    script.write_text(
+        "import os, sys\nfrom dextr.common.cli import restart_with_sleeping_threads\n"
+        "restart_with_sleeping_threads()\nprint(os.environ.get('OMP_WAIT_POLICY'), sys.argv[1:])"
+    )
+    threads = ("OMP_WAIT_POLICY", "OMP_NUM_THREADS", "GOMP_SPINCOUNT")
+    environment = {k: v for k, v in os.environ.items() if k not in threads}
+    finished = subprocess.run(
+        [sys.executable, script, "a b", "--c"],
+        env={**environment, "PYTHONPATH": str(ROOT), **said},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert finished.stdout == f"{expected} ['a b', '--c']\n"
