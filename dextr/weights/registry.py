@@ -13,7 +13,7 @@ NETWORK, INITIAL, DATA = "network", "initial weights", "data set"
 BUNDLED, UNTRAINED = "bundled", "untrained"
 BUNDLED_FILE = "dextr_small.safetensors"
 BUNDLED_CHECKSUM: str | None = (
-    "sha256:4d26ecd5a21d8e0c704d3ccd3ae9429900516d026e600e33c8ad50fdfb387b88"
+    "sha256:cb3068d04d570d59ccb6a43fb60ffb648e49e729b35e096406938fe4ac294cd2"
 )
 
 _ETHZ = "https://data.vision.ee.ethz.ch"

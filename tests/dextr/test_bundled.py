@@ -3,6 +3,7 @@
 import hashlib
 import json
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -44,3 +45,13 @@ def test_it_cuts_out_the_cup_as_before(predictor):
 def test_the_order_of_clicks_does_not_matter(predictor):
     first = predictor.predict(data.coffee(), CUP).mask
     assert np.array_equal(predictor.predict(data.coffee(), CUP[::-1]).mask, first)
+
+
+def test_a_photo_from_a_camera_is_cut_out_as_a_small_one(predictor):
+    """The margin grows with the object: the crop shows the same whatever the photo's size."""
+    photo, times = data.coffee(), 8
+    small = predictor.predict(photo, CUP).mask
+    large = cv2.resize(photo, None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC)
+    points = (np.array(CUP) + 0.5) * times - 0.5
+    found = predictor.predict(large, points).mask[times // 2 :: times, times // 2 :: times]
+    assert iou(found, small) >= 0.95
