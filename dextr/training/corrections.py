@@ -17,6 +17,9 @@ from dextr.samples import THRESHOLD
 from dextr.training.config import OptimConfig
 from dextr.training.step import precision
 
+# Above it the heat map, 0..255, has a click's own pixel and no other.
+PEAK = 254
+
 
 def correct(
     network: nn.Module, group: list[Batch], config: OptimConfig, world: World, seed: Sequence[int]
@@ -52,7 +55,9 @@ def add_corrections(network: nn.Module, batch: Batch, threshold: float) -> Batch
     truths, voids = (x[:, 0].cpu().numpy() for x in (batch.targets, batch.voids))
     inputs = batch.inputs.clone()
     for k, (mask, truth, void) in enumerate(zip(masks, truths, voids, strict=True)):
-        click = next_click(mask, truth, void, np.empty((0, 2)))
+        # What is clicked already is not clicked again, even if it did not help.
+        clicked = np.argwhere(batch.inputs[k, 3].cpu().numpy() > PEAK)[:, ::-1]
+        click = next_click(mask, truth, void, clicked)
         if click is not None:
             spot = torch.from_numpy(255 * render_heatmap(click[None], truth.shape)).to(inputs)
             inputs[k, 3] = torch.maximum(inputs[k, 3], spot)

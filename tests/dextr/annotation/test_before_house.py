@@ -1,4 +1,4 @@
-"""Masks kept by the code of tag before-house are gone on with, and written as it wrote them."""
+"""Masks kept by the code of commit fb94fdf are gone on with, and written as it wrote them."""
 
 import os
 import shutil

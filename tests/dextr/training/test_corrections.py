@@ -74,3 +74,13 @@ def test_a_batch_gets_up_to_so_many_points():
         (done,) = correct(network, [batch], config, ALONE, [seed])
         peaks.add(int((done.inputs[0, 3] > 254).sum()))
     assert {1, 2} <= peaks <= {1, 2, 3}
+
+
+def test_no_pixel_is_clicked_twice():
+    bar = np.zeros((32, 32))
+    bar[16:, :16] = 1
+    batch = batch_of(bar)
+    batch.inputs[:, 3] = 0
+    for count in range(1, 4):
+        batch = add_corrections(LowerHalf(), batch, 0.5)
+        assert int((batch.inputs[0, 3] > 254).sum()) == count

@@ -1,4 +1,4 @@
-"""A session that the code of tag before-house left in the middle of an object goes on."""
+"""A session that the code of commit fb94fdf left in the middle of an object goes on."""
 
 import shutil
 
