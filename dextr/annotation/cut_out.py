@@ -99,12 +99,14 @@ def _go_on(
         [network, predictor.size, plain_relax(predictor.relax), predictor.threshold],
         [(entry.points.tolist(), entry.image_hw) for entry in objects],
     ]
+    key = ""
     with suppress(OSError, ValueError, KeyError, TypeError):
+        key = _key(source, *about)
         kept = read_json(file)
-        if kept["key"] == _key(source, *about) and len(kept["masks"]) == len(objects):
+        if kept["key"] == key and len(kept["masks"]) == len(objects):
             return kept["size"], kept["masks"]
     size, masks = _cut_out(source, objects, predictor)
-    write_json(file, {"key": _key(source, *about), "size": size, "masks": masks})
+    write_json(file, {"key": key, "size": size, "masks": masks})
     return size, masks
 
 
