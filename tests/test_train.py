@@ -69,8 +69,8 @@ class Command:
 
 @pytest.mark.usefixtures("one_thread")
 def test_killed_and_interrupted_runs_go_on_with_the_losses_of_an_uninterrupted_one():
-    options = TINY + "--shapes 14 --val-fraction 0.2 --epochs 10 --optimizer adamw --lr 1e-3"
-    options += " --ema 0.9 --accumulate 2 --batch-size 2 --eval-every 4 --log-every 2"
+    options = TINY + "--shapes 14 --val-fraction 0.2 --epochs 30 --optimizer adamw --lr 1e-3"
+    options += " --ema 0.9 --accumulate 2 --batch-size 2 --eval-every 10 --log-every 2"
     options += " --schedule cosine --warmup-steps 3 --hard-examples 3 --corrections 0.5"
     options = options.split()
     whole = [*options, "--output-dir", "whole", "--workers", "1"]
@@ -78,11 +78,11 @@ def test_killed_and_interrupted_runs_go_on_with_the_losses_of_an_uninterrupted_o
 
     flags = [*options, "--output-dir", "torn", "--resume", "auto", "--save-minutes", 1e-9]
     killed = Command(*flags)
-    killed.until("epoch 2/10")
+    killed.until("epoch 1/30")  # however many more it does until the signal comes
     code, _ = killed.end(signal.SIGKILL)
     assert code == -signal.SIGKILL
     interrupted = Command(*flags)
-    interrupted.until("epoch 4/10")
+    interrupted.until("epoch ")
     code, said = interrupted.end(signal.SIGINT)
     assert code == 130
     assert "--resume torn" in said
