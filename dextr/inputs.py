@@ -8,29 +8,40 @@ from numpy.typing import NDArray
 
 from dextr.geometry import Box, CropWindow
 from dextr.heatmap import render_heatmap
+from dextr.points import SIDES, marking_sides
 
 
-def encode(image: NDArray, window: CropWindow, points_in_crop: NDArray) -> NDArray[np.float32]:
+def encode(
+    image: NDArray, window: CropWindow, points_in_crop: NDArray, look_twice: bool = False
+) -> NDArray[np.float32]:
     """Return the network's input for one object, (4, S, S): R, G, B and heat map, 0..255.
 
     Args:
         image: (H, W, 3), RGB, values 0..255.
         window: The object's window in that image.
         points_in_crop: (N, 2), xy, in pixels of the crop.
+        look_twice: Keep what is not one of the four extreme points apart, in the heat map of a
+            fifth channel: (5, S, S).
     """
-    inputs = np.empty((4, window.size, window.size), np.float32)
+    inputs = np.zeros((4 + look_twice, window.size, window.size), np.float32)
     for channel in range(3):
         inputs[channel] = window.cut(image[:, :, channel], cv2.INTER_CUBIC)
+    if look_twice and len(points_in_crop) > len(SIDES):
+        further = np.delete(points_in_crop, marking_sides(points_in_crop), axis=0)
+        fill_heat_channel(inputs, further, 4)
+        points_in_crop = points_in_crop[marking_sides(points_in_crop)]
     fill_heat_channel(inputs, points_in_crop)
     return inputs
 
 
-def fill_heat_channel(inputs: NDArray[np.float32], points_in_crop: NDArray) -> None:
-    """Write the heat map of points (N, 2), stretched to 0..255, into inputs (4, S, S)."""
+def fill_heat_channel(
+    inputs: NDArray[np.float32], points_in_crop: NDArray, channel: int = 3
+) -> None:
+    """Write the heat map of points (N, 2), stretched to 0..255, into a channel of (C, S, S)."""
     heatmap = render_heatmap(points_in_crop, inputs.shape[1:])
     low, high = heatmap.min(), heatmap.max()
-    np.subtract(heatmap, low, out=inputs[3])
-    inputs[3] *= 255 / max(high - low, 1e-30)
+    np.subtract(heatmap, low, out=inputs[channel])
+    inputs[channel] *= 255 / max(high - low, 1e-30)
 
 
 def decode(logits: NDArray, window: CropWindow, clip: bool = True) -> NDArray[np.float32]:

@@ -112,14 +112,17 @@ def place_clicks(points: NDArray, window: CropWindow) -> NDArray[np.float64]:
     first = np.ceil(offset * window.scale)
     last = np.ceil((offset + 1) * window.scale) - 1
     placed = np.floor((first + last) / 2)
-    left, right, top, bottom = _marking_sides(pixels)
+    left, right, top, bottom = marking_sides(pixels)
     placed[left, 0], placed[right, 0] = first[left, 0], last[right, 0]
     placed[top, 1], placed[bottom, 1] = first[top, 1], last[bottom, 1]
     return np.clip(placed, 0, window.size - 1)
 
 
-def _marking_sides(pixels: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return which point marks which side: four different ones, in all as extreme as can be."""
+def marking_sides(pixels: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return which of (N, 2) points, xy, mark left, right, top and bottom.
+
+    They are four different ones, in all as extreme as can be; N is at least 4.
+    """
     # Sorted, because a tie between points must not be decided by their order.
     order = np.lexsort(pixels.T)
     x, y = pixels[order].T

@@ -20,7 +20,7 @@ from dextr.samples import THRESHOLD, Prediction, check_threshold
 
 @dataclass(frozen=True)
 class _Encoded:
-    """An object that has not been through the network yet: its input (4, S, S), and whose it is."""
+    """An object that has not been through the network yet: its input (C, S, S), and whose it is."""
 
     inputs: NDArray[np.float32]
     clicks: NDArray[np.float64]
@@ -31,12 +31,14 @@ class Predictor:
     """A network with everything around it.
 
     Args:
-        network: Takes (N, 4, S, S), gives logits (N, 1, S, S).
+        network: Takes (N, 4, S, S), gives logits (N, 1, S, S); if it looks twice, also
+            (N, 5, S, S), see `look_again`.
         size: Side of the crop the network was trained on.
         relax: Margin around the object's box in pixels of the image, or a rule.
         threshold: Probability above which a pixel is the object's.
         device: Where the network runs; None leaves it where it is.
         batch_size: Objects that go through the network at once.
+        look_twice: Whether further points are for a second look, which sees the first's mask.
 
     Raises:
         ValueError: A threshold outside 0..1, or a batch size below 1.
@@ -56,6 +58,7 @@ class Predictor:
         threshold: float = THRESHOLD,
         device: str | torch.device | None = None,
         batch_size: int = 4,
+        look_twice: bool = False,
     ) -> None:
         if isinstance(network, nn.Module):
             network = network.eval() if device is None else network.eval().to(device)
@@ -67,6 +70,7 @@ class Predictor:
         self.threshold = check_threshold(threshold)
         self.device = _device_of(network, device)
         self.batch_size = batch_size
+        self.look_twice = look_twice
 
     def predict(
         self, image: ImageLike, points: ArrayLike, threshold: float | None = None
@@ -105,7 +109,9 @@ class Predictor:
         hw = (pixels.shape[0], pixels.shape[1])
         for clicks in [check_points(points, hw) for points in list_of_points]:
             window = CropWindow.around(clicks, hw, self.relax, self.size)
-            yield _Encoded(encode(pixels, window, place_clicks(clicks, window)), clicks, window)
+            in_crop = place_clicks(clicks, window)
+            inputs = encode(pixels, window, in_crop, self.look_twice)
+            yield _Encoded(inputs, clicks, window)
 
     def _run(self, batch: Sequence[_Encoded], threshold: float) -> Iterator[Prediction]:
         logits = self.logits(np.stack([encoded.inputs for encoded in batch]))
@@ -114,11 +120,11 @@ class Predictor:
             yield Prediction(own.copy(), threshold, encoded.clicks, encoded.window)
 
     def logits(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Run the network on encoded objects (N, 4, S, S); returns (N, S, S)."""
+        """Run the network on encoded objects (N, C, S, S), see `encode`; returns (N, S, S)."""
         return self.start(inputs)()
 
     def start(self, inputs: NDArray[np.float32]) -> Callable[[], NDArray[np.float32]]:
-        """Begin to run the network on encoded objects (N, 4, S, S).
+        """Begin to run the network on encoded objects (N, C, S, S).
 
         Returns:
             What waits for the network and gives the logits (N, S, S). Until it is called, a GPU
@@ -130,7 +136,11 @@ class Predictor:
             if on_gpu:
                 batch = batch.pin_memory().to(self.device, non_blocking=True)
             # From a GPU this copies into page-locked memory, while it works.
-            logits = self.network(batch)[:, 0].float().to("cpu", non_blocking=True)
+            if self.look_twice:
+                answers = look_again(self.network, batch, inputs[:, 4].any(axis=(1, 2)))
+            else:
+                answers = self.network(batch)
+            logits = answers[:, 0].float().to("cpu", non_blocking=True)
         if not on_gpu:
             return logits.numpy
         done = torch.cuda.Event()
@@ -141,6 +151,30 @@ class Predictor:
             return logits.numpy()
 
         return wait
+
+
+def look_again(
+    network: Callable[[Tensor], Tensor], encoded: Tensor, further: NDArray[np.bool_]
+) -> Tensor:
+    """Return the logits (N, 1, S, S) of a network that looks twice where there is a reason to.
+
+    It first sees the extreme points alone, as any network does. Objects with further points are
+    shown to it again with all points and what it made of them the first time.
+
+    Args:
+        network: Takes (N, 4, S, S), or (N, 5, S, S) with the first answer's probabilities, 0..255.
+        encoded: (N, 5, S, S), from `encode`.
+        further: (N,), the objects with further points.
+    """
+    logits = network(encoded[:, :4])
+    rows = np.flatnonzero(further).tolist()
+    if not rows:
+        return logits
+    again = encoded[rows]
+    again[:, 3] = torch.maximum(again[:, 3], again[:, 4])
+    again[:, 4] = 255 * logits[rows, 0].sigmoid()
+    logits[rows] = network(again)
+    return logits
 
 
 def _device_of(

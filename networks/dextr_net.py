@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from networks.decoder import SkipDecoder
@@ -17,6 +18,8 @@ from networks.resnet import GRIDS, LAYOUTS, resnet_layers
 BACKBONES = (*LAYOUTS, *SCALINGS)
 HEADS = ("psp", "atrous")
 STRIDE_ON = ("1x1", "3x3")
+# Input channels of a look at the extreme points alone: RGB and heat map.
+EXTREMES_ONLY = 4
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,8 @@ class NetworkConfig:
     Attributes:
         backbone: `resnet101`, `resnet50`, `resnet34`, `resnet18`, or `efficientnet_lite0` to 2.
         head: `psp` or `atrous`.
-        in_channels: 4 for RGB and heat map.
+        in_channels: 4 for RGB and heat map; 5 for one more, the probabilities (0..255) that the
+            network gave for the extreme points alone, where it looks again with further points.
         stride_on: Where a bottleneck strides: `1x1` (published weights) or `3x3` (torchvision's).
         head_width: Channels inside the PSP head.
         stages: Backbone stages built, 1 to 4.
@@ -66,6 +70,11 @@ class NetworkConfig:
                 f"{self.in_channels} and {self.head_width}"
             )
 
+    @property
+    def looks_twice(self) -> bool:
+        """Whether it takes its own first answer, where there are further points."""
+        return self.in_channels == EXTREMES_ONLY + 1
+
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a plain dictionary (what checkpoints store)."""
         return asdict(self)
@@ -83,7 +92,8 @@ class DextrNet(nn.Module):
     head's are trained.
 
     Shapes:
-        input: (N, in_channels, H, W), values 0..255, no mean or deviation removed.
+        input: (N, in_channels, H, W), values 0..255, no mean or deviation removed; a fifth channel
+            may be left out where it is zero.
         output: (N, 1, H, W), logits.
     """
 
@@ -135,6 +145,8 @@ class DextrNet(nn.Module):
         return self.layer5(outputs if self.config.skips else outputs[-1])
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.shape[1] == EXTREMES_ONLY < self.config.in_channels:
+            x = F.pad(x, (0, 0, 0, 0, 0, self.config.in_channels - EXTREMES_ONLY))
         if self.training or not self.config.mirror:
             return self._logits(x)
         both = self._logits(torch.cat([x, x.flip(3)]))

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from networks.dextr_net import DextrNet
@@ -18,6 +19,7 @@ from networks.resnet import LAYOUTS
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 HEAT_STD = 0.05
+COLOURS = 3
 State = Mapping[str, Tensor]
 
 
@@ -81,8 +83,8 @@ def load_partial(net: DextrNet, state: State) -> LoadReport:
     """Load what fits, if what does not fit makes sense.
 
     A top-level part of the network (`conv1`, `layer3`, `layer5`, ...) must be given whole or not
-    at all, shapes must agree, and at least one convolution must be loaded. A three-channel
-    `conv1` is extended by copies of its last channel.
+    at all, shapes must agree, and at least one convolution must be loaded. To a three-channel
+    `conv1` a copy of its last channel is added; what lacks then is zero.
 
     Raises:
         ValueError: The state covers a part of the network only in places, or nothing of it.
@@ -148,10 +150,10 @@ def _load_efficientnet(net: DextrNet, state: State) -> LoadReport:
     own = net.state_dict()
     named = rename_published(state, own)
     colours = named.get("conv1.weight")
-    if colours is not None and colours.shape[1] == 3:
+    if colours is not None and colours.shape[1] == COLOURS:
         # As small as the colours' own, so that the features begin as ImageNet's.
         named["conv1.weight"] = torch.randn_like(own["conv1.weight"]) * HEAT_STD
-        named["conv1.weight"][:, :3] = colours
+        named["conv1.weight"][:, :COLOURS] = colours
     return load_partial(net, named)
 
 
@@ -225,11 +227,14 @@ def load_deeplab(net: DextrNet, state: State, released: bool = False) -> LoadRep
 
 
 def extend_channels(weight: Tensor, channels: int) -> Tensor:
-    """Return a first convolution's weight with its last input channel repeated up to `channels`."""
-    lacking = channels - weight.shape[1]
-    if lacking <= 0:
-        return weight
-    return torch.cat([weight, weight[:, -1:].expand(-1, lacking, -1, -1)], dim=1)
+    """Return a first convolution's weight (C_out, C, k, k) with at least so many input channels.
+
+    The heat map's begins as a copy of the last colour's; those of what a network that looks twice
+    sees besides begin as zero, so that it answers as before.
+    """
+    if weight.shape[1] == COLOURS < channels:
+        weight = torch.cat([weight, weight[:, -1:]], dim=1)
+    return F.pad(weight, (0, 0, 0, 0, 0, max(channels - weight.shape[1], 0)))
 
 
 def _copy(net: DextrNet, state: State) -> None:

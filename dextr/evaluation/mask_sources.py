@@ -103,7 +103,8 @@ class NetworkMasks:
                 row, self.instances[row], settings, predictor.relax, predictor.size,
                 further.get(row, NO_POINTS),
             )  # fmt: skip
-            return clicks, encode(clicks.instance.image, clicks.window, clicks.in_crop)
+            image, window = clicks.instance.image, clicks.window
+            return clicks, encode(image, window, clicks.in_crop, predictor.look_twice)
 
         def finished(clicks: SimulatedClicks, logits: NDArray[np.float32]) -> T:
             read = decode(logits, clicks.window)

@@ -65,7 +65,7 @@ def export(
     onnx = import_package("onnx")
     small = pool_by_matrices(for_inference(loaded.layers))
     with replacing(path) as temporary:
-        _trace(small, loaded.about.size, temporary, batch)
+        _trace(small, loaded.about, temporary, batch)
         if int8:
             quantize(temporary, _calibration_inputs(loaded.about), batch or 1)
         model = onnx.load(temporary)
@@ -86,7 +86,8 @@ def export(
     return rows
 
 
-def _trace(network: nn.Module, size: int, path: Path, batch: int | None) -> None:
+def _trace(network: nn.Module, about: Description, path: Path, batch: int | None) -> None:
+    channels, size = about.network.in_channels, about.size
     # Where there is a choice, the exporter that traces.
     choice = "dynamo" in inspect.signature(torch.onnx.export).parameters
     tracing: dict[str, Any] = {"dynamo": False} if choice else {}
@@ -95,7 +96,7 @@ def _trace(network: nn.Module, size: int, path: Path, batch: int | None) -> None
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network,
-            (torch.zeros(batch or 1, 4, size, size),),
+            (torch.zeros(batch or 1, channels, size, size),),
             str(path),
             input_names=[INPUT],
             output_names=[OUTPUT],

@@ -19,6 +19,10 @@ class ModelConfig:
 
     backbone: str = option("resnet101", "backbone", choices=BACKBONES)
     head: str = option("psp", "head on the backbone's features", choices=HEADS)
+    in_channels: int = option(
+        4, "channels of the input; 5: with further points it looks again, at its first mask too",
+        choices=(4, 5),
+    )  # fmt: skip
     head_width: int = option(512, "channels inside the PSP head")
     stages: int = option(4, "backbone stages built", choices=(1, 2, 3, 4))
     output_stride: int = option(8, "input pixels per feature position", choices=(8, 16, 32))

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from dextr.batch import Batch
 from dextr.common.processes import World
@@ -16,13 +17,14 @@ from dextr.points import next_click
 from dextr.samples import THRESHOLD
 from dextr.training.config import OptimConfig
 from dextr.training.step import precision
+from networks import DextrNet
 
 # Above it the heat map, 0..255, has a click's own pixel and no other.
 PEAK = 254
 
 
 def correct(
-    network: nn.Module, group: list[Batch], config: OptimConfig, world: World, seed: Sequence[int]
+    network: DextrNet, group: list[Batch], config: OptimConfig, world: World, seed: Sequence[int]
 ) -> list[Batch]:
     """Return a group of batches, some of which got correction points as `config` says.
 
@@ -34,26 +36,43 @@ def correct(
     corrected = []
     with precision(config, world):
         for batch, count in zip(group, counts, strict=True):
-            for _ in range(count if len(batch) else 0):
-                batch = add_corrections(network, batch, THRESHOLD)
-            corrected.append(batch)
+            clicks = count if len(batch) else 0
+            twice = network.config.looks_twice
+            corrected.append(add_corrections(network, batch, THRESHOLD, clicks, twice))
     return corrected
 
 
-def add_corrections(network: nn.Module, batch: Batch, threshold: float) -> Batch:
-    """Return the batch with the point in each heat map that an annotator would add next.
+def add_corrections(
+    network: nn.Module, batch: Batch, threshold: float, count: int = 1, looks_twice: bool = False
+) -> Batch:
+    """Return the batch with `count` points in each heat map as an annotator would add them.
 
-    The point is the outline's pixel nearest to the largest error of the mask that the network, in
-    evaluation mode, makes of the batch as it is. An object without an error stays as it is.
+    Each is the outline's pixel nearest to the largest error of the mask that the network, in
+    evaluation mode, makes of the batch as it is then. An object without an error stays as it is.
+    A network that `looks_twice` gets its first mask in a fifth channel, as when it is used.
     """
+    for k in range(count):
+        probs = _answer(network, batch.inputs)
+        inputs = batch.inputs.clone()
+        if k == 0 and looks_twice:
+            inputs = torch.cat([inputs, 255 * probs[:, None].to(inputs)], dim=1)
+        _click(inputs, batch, (probs > threshold).cpu().numpy())
+        batch = replace(batch, inputs=inputs)
+    return batch
+
+
+def _answer(network: nn.Module, inputs: Tensor) -> Tensor:
     training = network.training
     network.eval()
     with torch.no_grad():
-        logits = network(batch.inputs)
+        probs = network(inputs)[:, 0].float().sigmoid()
     network.train(training)
-    masks = (logits[:, 0].float().sigmoid() > threshold).cpu().numpy()
+    return probs
+
+
+def _click(inputs: Tensor, batch: Batch, masks: NDArray[np.bool_]) -> None:
+    """Add the next point of each object to its heat map in `inputs`, in place."""
     truths, voids = (x[:, 0].cpu().numpy() for x in (batch.targets, batch.voids))
-    inputs = batch.inputs.clone()
     for k, (mask, truth, void) in enumerate(zip(masks, truths, voids, strict=True)):
         # What is clicked already is not clicked again, even if it did not help.
         clicked = np.argwhere(batch.inputs[k, 3].cpu().numpy() > PEAK)[:, ::-1]
@@ -61,4 +80,3 @@ def add_corrections(network: nn.Module, batch: Batch, threshold: float) -> Batch
         if click is not None:
             spot = torch.from_numpy(255 * render_heatmap(click[None], truth.shape)).to(inputs)
             inputs[k, 3] = torch.maximum(inputs[k, 3], spot)
-    return replace(batch, inputs=inputs)

@@ -194,7 +194,10 @@ class Trainer:
             raise Stopped
         # Averages have their own copy; either way train() comes back with the next epoch.
         size, relax = self.about["size"], Margin.of(self.about["relax"])
-        predictor = Predictor(self.state.result, size=size, relax=relax, batch_size=8)
+        predictor = Predictor(
+            self.state.result, size=size, relax=relax, batch_size=8,
+            look_twice=self.state.network.config.looks_twice,
+        )  # fmt: skip
         source = NetworkMasks(predictor, validation, self.settings, self.run.workers)
         rows = evenly_spaced_rows(len(validation), limit)
         scores, sheet = score_and_picture(source, rows, self.world)

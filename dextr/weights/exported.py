@@ -29,7 +29,7 @@ class ExportedNetwork:
     """An exported network, called like the one it was made of.
 
     Attributes:
-        run: Takes (N, 4, S, S), gives (N, 1, S, S).
+        run: Takes (N, C, S, S), gives (N, 1, S, S); C are the network's channels.
         about: What it was made of; the only S it takes is its size.
         batch: The only N it takes; None is any. Other batches are split, and filled up with zeros.
         trained: Whether the weights it was made of were.
@@ -49,11 +49,13 @@ class ExportedNetwork:
             ValueError: Input of another shape.
         """
         size = self.about.size
-        if x.shape[1:] != (4, size, size):
+        channels = self.about.network.in_channels
+        if x.shape[1:] not in {(4, size, size), (channels, size, size)}:
             raise ValueError(
                 f"the exported network takes (N, 4, {size}, {size}), got {tuple(x.shape)}: "
                 "export it again for another size"
             )
+        x = F.pad(x, (0, 0, 0, 0, 0, channels - x.shape[1]))
         batch = self.batch or len(x)
         filled = (F.pad(part, (*(0,) * 7, batch - len(part))) for part in x.split(batch))
         return torch.cat([self.run(part) for part in filled])[: len(x)]

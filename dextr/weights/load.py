@@ -98,6 +98,7 @@ class LoadedNetwork:
             threshold=about.threshold if threshold is None else threshold,
             device=chosen,
             batch_size=batch_size,
+            look_twice=about.network.looks_twice,
         )
 
 
