@@ -137,7 +137,8 @@ class Predictor:
                 batch = batch.pin_memory().to(self.device, non_blocking=True)
             # From a GPU this copies into page-locked memory, while it works.
             if self.look_twice:
-                answers = look_again(self.network, batch, inputs[:, 4].any(axis=(1, 2)))
+                further = [bool(one[4].any()) for one in inputs]
+                answers = look_again(self.network, batch, further)
             else:
                 answers = self.network(batch)
             logits = answers[:, 0].float().to("cpu", non_blocking=True)
@@ -154,7 +155,7 @@ class Predictor:
 
 
 def look_again(
-    network: Callable[[Tensor], Tensor], encoded: Tensor, further: NDArray[np.bool_]
+    network: Callable[[Tensor], Tensor], encoded: Tensor, further: Sequence[bool]
 ) -> Tensor:
     """Return the logits (N, 1, S, S) of a network that looks twice where there is a reason to.
 
@@ -164,10 +165,10 @@ def look_again(
     Args:
         network: Takes (N, 4, S, S), or (N, 5, S, S) with the first answer's probabilities, 0..255.
         encoded: (N, 5, S, S), from `encode`.
-        further: (N,), the objects with further points.
+        further: For each of them, whether it has further points.
     """
     logits = network(encoded[:, :4])
-    rows = np.flatnonzero(further).tolist()
+    rows = [row for row, more in enumerate(further) if more]
     if not rows:
         return logits
     again = encoded[rows]

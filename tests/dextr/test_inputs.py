@@ -84,3 +84,16 @@ def test_huge_logits_become_probabilities():
 def test_logits_of_another_size_are_refused():
     with pytest.raises(ValueError, match="reshape"):
         decode(np.zeros((7, 8)), window_with(Box(0, 0, 8, 8), (8, 8), 0, 8))
+
+
+@pytest.mark.parametrize("further", [[], [(40, 33)], [(40, 33), (22, 50), (40, 34)]])
+def test_what_is_for_a_second_look_is_kept_apart(further):
+    image = np.random.default_rng(0).integers(0, 256, (60, 80, 3)).astype(np.uint8)
+    extremes = np.array([(10, 30), (70, 28), (40, 5), (38, 55)], float)
+    window = CropWindow.around(extremes, (60, 80), 10, SIZE)
+    more = np.array(further, float).reshape(-1, 2)
+    points = np.random.default_rng(1).permutation(np.concatenate([more, extremes]))
+    inputs = encode(image, window, points, look_twice=True)
+    np.testing.assert_array_equal(inputs[:4], encode(image, window, extremes))
+    alone = encode(image, window, more)[3] if further else np.zeros((SIZE, SIZE))
+    np.testing.assert_array_equal(inputs[4], alone)

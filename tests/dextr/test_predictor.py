@@ -215,3 +215,42 @@ def test_thresholds_out_of_range(threshold):
 )
 def test_a_network_runs_where_it_is_unless_a_device_is_named(network, named, expected):
     assert Predictor(network, device=named).device == torch.device(expected)
+
+
+class Remembers:
+    """Answers with the heat map and a little of its first answer; keeps what it was asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, x):
+        self.asked.append(x.clone())
+        first = x[:, 4:5] if x.shape[1] == 5 else torch.zeros_like(x[:, :1])
+        return (x[:, 3:4] - 60 + first) / 50
+
+
+def test_a_second_look_sees_all_points_and_the_first_mask():
+    further = [(25, 20), (50, 40)]
+    network = Remembers()
+    predictor = Predictor(network, size=64, relax=10, look_twice=True, batch_size=3)
+    objects = [CLICKS, [*further, *CLICKS], [(5, 5), (20, 9), (9, 2), (8, 20)]]
+    found = predictor.predict_many(image_of(), objects)
+    first, again = network.asked
+    assert (first.shape, again.shape) == ((3, 4, 64, 64), (1, 5, 64, 64))
+    plain = Predictor(Remembers(), size=64, relax=10).predict_many(image_of(), [CLICKS, objects[2]])
+    for one, other in zip(found[::2], plain, strict=True):
+        np.testing.assert_array_equal(one.logits, other.logits)
+    window = found[1].window
+    everything = encode(image_of(), window, place_clicks(np.array(objects[1]), window))
+    np.testing.assert_allclose(again[0, :4], everything, atol=1e-6)
+    seen = 255 / (1 + np.exp(-((first[1, 3].numpy() - 60) / 50)))
+    np.testing.assert_allclose(again[0, 4], seen, rtol=1e-5)
+    np.testing.assert_allclose(found[1].logits, (everything[3] - 60 + seen) / 50, atol=1e-4)
+
+
+def test_a_second_look_does_not_depend_on_the_points_order():
+    predictor = Predictor(Remembers(), size=64, relax=10, look_twice=True)
+    points = [*CLICKS, (25, 20)]
+    expected = predictor.predict(image_of(), points).logits
+    for order in itertools.permutations(points):
+        np.testing.assert_array_equal(predictor.predict(image_of(), order).logits, expected)

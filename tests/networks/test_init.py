@@ -209,6 +209,24 @@ def test_partial_copies_the_last_colour_to_the_heat_map():
     assert torch.equal(net.conv1.weight[:, 3], rgb[:, 2])
 
 
+@pytest.mark.parametrize("known", [3, 4])
+def test_a_network_that_looks_twice_begins_as_one_that_does_not(known):
+    torch.manual_seed(1)
+    once, twice = small(stages=1).eval(), small(stages=1, in_channels=5).eval()
+    state = random_state(once)
+    state["conv1.weight"] = state["conv1.weight"][:, :known]
+    load_partial(once, state)
+    load_partial(twice, state)
+    x = 255 * torch.rand(2, 5, 32, 32, dtype=once.conv1.weight.dtype)
+    assert not twice.conv1.weight[:, 4].any()
+    assert torch.allclose(twice(x[:, :4]), once(x[:, :4]), rtol=1e-6)
+    assert torch.allclose(twice(x), once(x[:, :4]), rtol=1e-5, atol=1e-5)
+    torch.nn.init.ones_(twice.conv1.weight)
+    blank = torch.cat([x[:, :4], torch.zeros_like(x[:, :1])], dim=1)
+    assert torch.equal(twice(x[:, :4]), twice(blank))
+    assert not torch.allclose(twice(x), twice(blank))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

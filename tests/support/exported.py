@@ -13,6 +13,7 @@ VARIANTS = {
     "stride 16": {"stages": 3, "output_stride": 16},
     "skips": {"stages": 3, "output_stride": 16, "skips": 2},
     "mirror": {"mirror": True},
+    "two looks": {"in_channels": 5},
     "bottleneck, stride on 1x1": {"backbone": "resnet50"},
     "bottleneck, stride on 3x3": {"backbone": "resnet50", "stride_on": "3x3"},
 }

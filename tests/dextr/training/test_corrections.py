@@ -84,3 +84,17 @@ def test_no_pixel_is_clicked_twice():
     for count in range(1, 4):
         batch = add_corrections(LowerHalf(), batch, 0.5)
         assert int((batch.inputs[0, 3] > 254).sum()) == count
+
+
+def test_a_network_that_looks_twice_sees_its_first_mask():
+    bar = np.zeros((32, 32))
+    bar[16:, :16] = 1
+    batch = batch_of(bar)
+    batch.inputs[:, 3] = 0
+    once = add_corrections(LowerHalf(), batch, 0.5, count=3)
+    twice = add_corrections(LowerHalf(), batch, 0.5, count=3, looks_twice=True)
+    assert torch.equal(twice.inputs[:, :4], once.inputs)
+    first = torch.full((32, 32), -9.0)
+    first[16:] = 9
+    assert torch.equal(twice.inputs[0, 4], 255 * first.sigmoid())
+    assert add_corrections(LowerHalf(), batch, 0.5, 0, True).inputs.shape[1] == 4
