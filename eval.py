@@ -145,7 +145,7 @@ def mask_source(
         print(UNTRAINED)
     predictor = loaded.predictor(
         world.device, size=args.size, relax=args.relax, threshold=args.threshold,
-        batch_size=args.batch_size,
+        batch_size=args.batch_size, pieces=args.pieces,
     )  # fmt: skip
     settings = EvaluationSettings(
         points=args.points or "crop",
@@ -161,7 +161,7 @@ def mask_source(
     )
     record: dict[str, Any] = asdict(settings)
     record |= {"size": predictor.size, "relax": plain_relax(predictor.relax)}
-    record |= {"batch_size": predictor.batch_size}
+    record |= {"batch_size": predictor.batch_size, "pieces": predictor.pieces}
     record["device"] = predictor.device.type
     weights = {"name": loaded.name, "sha256": loaded.file_hash(), "trained": loaded.trained}
     source = NetworkMasks(predictor, instances, settings, args.workers)

@@ -10,6 +10,11 @@ from dextr.geometry import Box, CropWindow
 from dextr.heatmap import render_heatmap
 from dextr.points import SIDES, marking_sides
 
+# Logits beyond it are as good as certain, and exp() cannot overflow.
+LOGIT_RANGE = 80
+# How far from a piece of the mask a click still touches it, in pixels of the crop.
+REACH = 2
+
 
 def encode(
     image: NDArray, window: CropWindow, points_in_crop: NDArray, look_twice: bool = False
@@ -44,6 +49,28 @@ def fill_heat_channel(
     inputs[channel] *= 255 / max(high - low, 1e-30)
 
 
+def drop_loose_pieces(
+    logits: NDArray[np.float32], points_in_crop: NDArray, threshold: float, share: float
+) -> NDArray[np.float32]:
+    """Return logits (S, S) without the mask's small pieces that no click touches.
+
+    A piece (of pixels that touch, corners included) goes if it is smaller than this `share` of the
+    whole mask, is not the largest, and no click (N, 2), xy, lies within two pixels of it. Its
+    logits become so low that it is in no mask. Not in the paper.
+    """
+    with np.errstate(divide="ignore"):
+        mask = logits > np.log(threshold) - np.log1p(-threshold)
+    _, labels, found, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    areas = found[1:, cv2.CC_STAT_AREA]
+    if len(areas) < 2:
+        return logits
+    kept = (areas >= share * areas.sum()) | (np.arange(len(areas)) == areas.argmax())
+    for x, y in np.floor(np.asarray(points_in_crop) + 0.5).astype(int):
+        near = labels[max(y - REACH, 0) : y + REACH + 1, max(x - REACH, 0) : x + REACH + 1]
+        kept[near[near > 0] - 1] = True
+    return np.where(np.append(True, kept)[labels], logits, np.float32(-LOGIT_RANGE))
+
+
 def decode(logits: NDArray, window: CropWindow, clip: bool = True) -> NDArray[np.float32]:
     """Return the probability map (H, W) in the image for logits (S, S) on the crop.
 
@@ -60,6 +87,6 @@ def decode_part(
 ) -> tuple[Box, NDArray[np.float32]]:
     """Return the part of the image where `decode` is not zero, and its probabilities."""
     crop = np.asarray(logits, dtype=np.float32).reshape(window.size, window.size)
-    prob = 1 / (1 + np.exp(-np.clip(crop, -80, 80)))
+    prob = 1 / (1 + np.exp(-np.clip(crop, -LOGIT_RANGE, LOGIT_RANGE)))
     part, content = window.paste_part(prob, clip)
     return part, np.clip(content, 0, 1)

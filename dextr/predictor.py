@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from dextr.batch import in_groups
 from dextr.common.images import ImageLike, as_rgb
 from dextr.geometry import RELAX, SIZE, CropWindow, Relax
-from dextr.inputs import encode
+from dextr.inputs import drop_loose_pieces, encode
 from dextr.points import check_points, place_clicks
-from dextr.samples import THRESHOLD, Prediction, check_threshold
+from dextr.samples import THRESHOLD, Prediction, check_share, check_threshold
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class _Encoded:
 
     inputs: NDArray[np.float32]
     clicks: NDArray[np.float64]
+    in_crop: NDArray[np.float64]
     window: CropWindow
 
 
@@ -39,9 +40,11 @@ class Predictor:
         device: Where the network runs; None leaves it where it is.
         batch_size: Objects that go through the network at once.
         look_twice: Whether further points are for a second look, which sees the first's mask.
+        pieces: The smallest share of the mask that a piece without a click on it may have; 0
+            keeps all. See `drop_loose_pieces`.
 
     Raises:
-        ValueError: A threshold outside 0..1, or a batch size below 1.
+        ValueError: A threshold or share outside 0..1, or a batch size below 1.
 
     >>> predictor = Predictor(lambda inputs: inputs[:, 3:] - 128)  # where the heat map is warm
     >>> image = np.zeros((60, 80, 3), np.uint8)
@@ -59,6 +62,7 @@ class Predictor:
         device: str | torch.device | None = None,
         batch_size: int = 4,
         look_twice: bool = False,
+        pieces: float = 0.0,
     ) -> None:
         if isinstance(network, nn.Module):
             network = network.eval() if device is None else network.eval().to(device)
@@ -71,6 +75,7 @@ class Predictor:
         self.device = _device_of(network, device)
         self.batch_size = batch_size
         self.look_twice = look_twice
+        self.pieces = check_share(pieces)
 
     def predict(
         self, image: ImageLike, points: ArrayLike, threshold: float | None = None
@@ -111,13 +116,22 @@ class Predictor:
             window = CropWindow.around(clicks, hw, self.relax, self.size)
             in_crop = place_clicks(clicks, window)
             inputs = encode(pixels, window, in_crop, self.look_twice)
-            yield _Encoded(inputs, clicks, window)
+            yield _Encoded(inputs, clicks, in_crop, window)
 
     def _run(self, batch: Sequence[_Encoded], threshold: float) -> Iterator[Prediction]:
         logits = self.logits(np.stack([encoded.inputs for encoded in batch]))
         for encoded, own in zip(batch, logits, strict=True):
             # A copy: a view would keep the whole batch in memory.
-            yield Prediction(own.copy(), threshold, encoded.clicks, encoded.window)
+            cleaned = self.clean(own.copy(), encoded.in_crop, threshold)
+            yield Prediction(cleaned, threshold, encoded.clicks, encoded.window)
+
+    def clean(
+        self, logits: NDArray[np.float32], in_crop: NDArray, threshold: float
+    ) -> NDArray[np.float32]:
+        """Return an object's logits (S, S) without loose pieces, if the weights ask for that."""
+        if not self.pieces:
+            return logits
+        return drop_loose_pieces(logits, in_crop, threshold, self.pieces)
 
     def logits(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run the network on encoded objects (N, C, S, S), see `encode`; returns (N, S, S)."""

@@ -114,6 +114,15 @@ def check_threshold(threshold: float) -> float:
     Raises:
         ValueError: It does not, or is no number.
     """
-    if isinstance(threshold, bool) or not isinstance(threshold, Real) or not 0 <= threshold <= 1:
-        raise ValueError(f"expected a threshold in 0..1, got {threshold!r}")
-    return float(threshold)
+    return check_share(threshold, "a threshold")
+
+
+def check_share(value: float, what: str = "a share") -> float:
+    """Return a number if it lies in 0..1.
+
+    Raises:
+        ValueError: It does not, or is no number.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= 1:
+        raise ValueError(f"expected {what} in 0..1, got {value!r}")
+    return float(value)

@@ -95,13 +95,13 @@ def _go_on(
     tells network, image and points from others: what was made of others is done again.
     """
     file = keep / f"{_digest(objects[0].image)[:24]}.json"
-    about: list[list[Any]] = [
-        [network, predictor.size, plain_relax(predictor.relax), predictor.threshold],
-        [(entry.points.tolist(), entry.image_hw) for entry in objects],
-    ]
+    settings = [network, predictor.size, plain_relax(predictor.relax), predictor.threshold]
+    if predictor.pieces:
+        settings.append(predictor.pieces)
+    clicks = [(entry.points.tolist(), entry.image_hw) for entry in objects]
     key = ""
     with suppress(OSError, ValueError, KeyError, TypeError):
-        key = _key(source, *about)
+        key = _key(source, settings, clicks)
         kept = read_json(file)
         if kept["key"] == key and len(kept["masks"]) == len(objects):
             return kept["size"], kept["masks"]

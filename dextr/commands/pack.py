@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dextr.common.cli import add_network_options
+from dextr.common.cli import add_network_options, share
 from dextr.common.files import file_sha256
 from dextr.geometry import Margin
 from dextr.weights import load_network, save_network
@@ -39,6 +39,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         action=yes_or_no,
         help="average over the crop and its mirror image: twice the time (default: the weights')",
     )
+    add(
+        "--pieces", type=share, metavar="SHARE",
+        help="drop pieces of a mask that no click touches and that are smaller than this share of "
+        "it; 0: none (default: the weights')",
+    )  # fmt: skip
     add("--note", default="", help="where the values come from, in words")
     add("--half", action=yes_or_no, default=True, help="default: yes")
     args = parser.parse_args(argv)
@@ -55,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         threshold=about.threshold if args.threshold is None else args.threshold,
         origin={**about.origin, "note": args.note} if args.note else about.origin,
         half=args.half,
+        pieces=about.pieces if args.pieces is None else args.pieces,
     )
     size = args.output.stat().st_size / 2**20
     print(f"{args.output}: {size:.1f} MiB, sha256:{file_sha256(args.output)}")

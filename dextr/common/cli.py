@@ -51,6 +51,17 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def share(text: str) -> float:
+    """Return a number in 0..1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number in 0..1, got {text!r}")
+    return value
+
+
 # Options about the network that several commands have, with what argparse is told of them.
 NETWORK_OPTIONS: dict[str, dict[str, Any]] = {
     "--weights": {

@@ -107,7 +107,8 @@ class NetworkMasks:
             return clicks, encode(image, window, clicks.in_crop, predictor.look_twice)
 
         def finished(clicks: SimulatedClicks, logits: NDArray[np.float32]) -> T:
-            read = decode(logits, clicks.window)
+            cleaned = predictor.clean(logits, clicks.in_crop, settings.thresholds[0])
+            read = decode(cleaned, clicks.window)
             prob = stretched(read) if settings.protocol == "released" else read
             return take(scored(clicks.row, clicks.instance, prob, clicks.points, settings))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from dextr.common.cli import add_network_options, natural, positive
+from dextr.common.cli import add_network_options, natural, positive, share
 from dextr.evaluation.cases import CASES
 from dextr.evaluation.protocol import POINTS, PROTOCOLS
 from dextr.geometry import Margin
@@ -13,7 +13,7 @@ from dextr.points import EXTREMES
 
 # With masks made elsewhere these have no meaning.
 OF_A_NETWORK = (
-    "weights", "points", "click_noise", "seed", "protocol", "size", "relax", "clicks",
+    "weights", "points", "click_noise", "seed", "protocol", "size", "relax", "clicks", "pieces",
 )  # fmt: skip
 EXAMPLES = """examples:
   python eval.py                                             # synthetic objects, bundled network
@@ -91,6 +91,11 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
         type=Margin.of,
         help=f"margin of the crop, at least this share of the longer side {of_weights}",
     )
+    add(
+        "--pieces", metavar="SHARE", type=share,
+        help="drop pieces of a mask that no extreme point touches and that are smaller than this "
+        f"share of it; 0: none, as in the paper {of_weights}",
+    )  # fmt: skip
     add(
         "--workers", metavar="N", type=natural, default=2,
         help="threads that read and score while the network runs (2), with a GPU a few; 0: none; "

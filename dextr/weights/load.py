@@ -75,14 +75,15 @@ class LoadedNetwork:
         relax: Relax | None = None,
         threshold: float | None = None,
         batch_size: int = 4,
+        pieces: float | None = None,
         keep: bool = True,
     ) -> Predictor:
         """Return a predictor around the network.
 
         On the CPU it runs a copy of the network (`networks.for_inference`, `networks.pack`); with
         `keep=False` the network itself is used up for it, which saves its size in memory.
-        Without a `device` it takes a CUDA GPU if there is one; `size`, `relax` and `threshold` are
-        the weights' own unless given. See `Predictor`.
+        Without a `device` it takes a CUDA GPU if there is one; `size`, `relax`, `threshold` and
+        `pieces` are the weights' own unless given. See `Predictor`.
 
         Raises:
             ValueError: No such device, or a value is out of range.
@@ -99,6 +100,7 @@ class LoadedNetwork:
             device=chosen,
             batch_size=batch_size,
             look_twice=about.network.looks_twice,
+            pieces=about.pieces if pieces is None else pieces,
         )
 
 
@@ -164,11 +166,13 @@ def save_network(
     threshold: float,
     origin: dict[str, Any],
     half: bool = False,
+    pieces: float = 0.0,
 ) -> None:
     """Write a network to a `.safetensors` file that `load_network` reads; the old one stays whole.
 
-    `size`, `relax`, `threshold` and `origin` are those of `Description`. With `half` convolutions
-    are stored in half precision, save the first: for 0..255 input its values are too small.
+    `size`, `relax`, `threshold`, `origin` and `pieces` are those of `Description`. With `half`
+    convolutions are stored in half precision, save the first: for 0..255 input its values are too
+    small.
 
     Raises:
         ValueError: The name does not end in `.safetensors`, or half precision lacks the range.
@@ -180,7 +184,8 @@ def save_network(
         state[name] = state[name].half()
         if not state[name].isfinite().all():
             raise ValueError(f"{name} holds values too large for half precision")
-    write_state(path, state, Description(network.config, size, relax, threshold, origin))
+    about = Description(network.config, size, relax, threshold, origin, pieces)
+    write_state(path, state, about)
 
 
 def network_from(config: NetworkConfig, state: Mapping[str, Tensor]) -> DextrNet:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from dextr.common.files import replacing
 from dextr.geometry import Margin, Relax
-from dextr.samples import check_threshold
+from dextr.samples import check_share, check_threshold
 from networks import NetworkConfig
 
 FORMAT = 1
@@ -45,6 +45,7 @@ class Description:
         relax: Margin around the object's box in pixels of the image, or a rule.
         threshold: Probability above which a pixel is the object's.
         origin: Where the values come from, free form.
+        pieces: Smallest share of a mask that a piece without a click on it may have; 0: any.
     """
 
     network: NetworkConfig
@@ -52,12 +53,14 @@ class Description:
     relax: Relax
     threshold: float
     origin: dict[str, Any]
+    pieces: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value, least in (("size", self.size, 16), ("relax", self.relax, 0)):
             if not isinstance(value, Margin) and (type(value) is not int or value < least):
                 raise ValueError(f"{name} must be an integer from {least}, got {value!r}")
         check_threshold(self.threshold)
+        check_share(self.pieces)
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Description:
@@ -71,7 +74,8 @@ class Description:
                 origin["config"] = {k: v for k, v in config.items() if k not in PRIVATE}
             size, relax, threshold = (fields[name] for name in ("size", "relax", "threshold"))
             network = NetworkConfig(**fields["network"])
-            return cls(network, size, Margin.of(relax), threshold, origin)
+            pieces = fields.get("pieces", 0.0)
+            return cls(network, size, Margin.of(relax), threshold, origin, pieces)
         except KeyError as error:
             raise ValueError(f"its description lacks {error}") from None
         except TypeError as error:

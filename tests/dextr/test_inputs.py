@@ -9,7 +9,7 @@ from support.golden import cases
 from support.made import random_mask
 
 from dextr.geometry import Box, CropWindow
-from dextr.inputs import decode, encode
+from dextr.inputs import decode, drop_loose_pieces, encode
 from dextr.points import sample_extreme_points
 
 SIZE = 128
@@ -97,3 +97,40 @@ def test_what_is_for_a_second_look_is_kept_apart(further):
     np.testing.assert_array_equal(inputs[:4], encode(image, window, extremes))
     alone = encode(image, window, more)[3] if further else np.zeros((SIZE, SIZE))
     np.testing.assert_array_equal(inputs[4], alone)
+
+
+def logits_of(*rows):
+    """A picture of a mask: '#' is the object, surely."""
+    return np.array([[9.0 if pixel == "#" else -9.0 for pixel in row] for row in rows], np.float32)
+
+
+PIECES = ("##....#.", "##....#.", "##......", "........", "...#....")
+
+
+@pytest.mark.parametrize(
+    ("clicks", "share", "expected"),
+    [
+        ([(0, 0)], 0.0, PIECES),
+        ([(0, 0)], 0.2, ("##....#.", "##....#.", "##......", "........", "........")),
+        ([(0, 0)], 0.3, ("##......", "##......", "##......", "........", "........")),
+        ([(5, 4)], 0.3, ("##......", "##......", "##......", "........", "...#....")),
+        ([(6, 4)], 1.0, ("##......", "##......", "##......", "........", "........")),
+        ([(7, 0), (3, 4), (0, 0)], 1.0, PIECES),
+    ],
+)
+def test_loose_pieces_go(clicks, share, expected):
+    found = drop_loose_pieces(logits_of(*PIECES), np.array(clicks, float), 0.8, share)
+    np.testing.assert_array_equal(found > 2, logits_of(*expected) > 2)
+    np.testing.assert_array_equal(found[found > -10], logits_of(*PIECES)[found > -10])
+
+
+@pytest.mark.parametrize("rows", [("....", "...."), ("####", "####"), ("#...", ".#..")])
+def test_nothing_and_one_piece_stay_as_they_are(rows):
+    logits = logits_of(*rows)
+    assert drop_loose_pieces(logits, np.array([[3.0, 1.0]]), 0.5, 1.0) is logits
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.0])
+def test_pieces_at_the_ends_of_the_thresholds(threshold):
+    logits = logits_of(*PIECES)
+    np.testing.assert_array_equal(drop_loose_pieces(logits, np.zeros((1, 2)), threshold, 1), logits)

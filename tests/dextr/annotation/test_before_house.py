@@ -16,7 +16,7 @@ OLD = FOLDER / "before_house"
 class Asleep:
     """A predictor that must not be asked."""
 
-    size, relax, threshold = 32, 10, 0.8
+    size, relax, threshold, pieces = 32, 10, 0.8, 0.0
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ MASK[4:21, 5:26] = True
 class Boxes:
     """A predictor whose masks are the points' boxes; counts the objects of each call."""
 
-    size, relax, threshold, batch_size = 64, 10, 0.5, 2
+    size, relax, threshold, batch_size, pieces = 64, 10, 0.5, 2, 0.0
 
     def __init__(self):
         self.calls = []

@@ -101,6 +101,7 @@ def test_file_says_all_that_is_needed(written):
         "relax": 20,
         "threshold": 0.5,
         "origin": {"note": "made"},
+        "pieces": 0.0,
         "weights": {"name": "untrained", "sha256": None, "trained": True},
     }
 

@@ -91,11 +91,15 @@ def test_saved_network_comes_back(tmp_path, options):
 
 def test_description_is_in_the_header(tmp_path):
     network = small_network()
-    save_network(tmp_path / "x.safetensors", network, **ABOUT)
+    save_network(tmp_path / "x.safetensors", network, **ABOUT, pieces=0.2)
     content = (tmp_path / "x.safetensors").read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
     described = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["dextr"])
-    assert described == {"format": FORMAT, "network": network.config.to_dict(), **ABOUT}
+    known = {"format": FORMAT, "network": network.config.to_dict(), "pieces": 0.2}
+    assert described == {**known, **ABOUT}
+    loaded = load_network(tmp_path / "x.safetensors")
+    assert loaded.predictor("cpu").pieces == 0.2
+    assert loaded.predictor("cpu", pieces=0.0).pieces == 0.0
 
 
 def test_half_precision_halves_the_file_and_loads_as_float32(tmp_path):
