@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dataloaders.files import find_base
 from dataloaders.label_maps import VOID, LabelMapInstances
-from dextr.common.images import image_files
+from dextr.common.image_files import image_files
 from dextr.common.label_png import LARGEST_LABEL, VOID_LABEL, read_label_map
 
 LOSSY = (".jpg", ".jpeg", ".jfif")

@@ -15,7 +15,8 @@ from PIL import Image
 from dextr.annotation.coco_writer import Writer, Written
 from dextr.annotation.objects import AnnotatedImage, PointsFile, Problem
 from dextr.common.files import replacing, unique_names
-from dextr.common.images import open_image, read_image
+from dextr.common.image_files import open_image
+from dextr.common.images import read_image
 from dextr.common.label_png import (
     MOST_OBJECTS,
     VOC_CATEGORIES,

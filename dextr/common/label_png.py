@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dextr.common.files import replacing
-from dextr.common.images import open_image
+from dextr.common.image_files import open_image
 
 # Class k is the k-th; 0 is background.
 VOC_CATEGORIES = (

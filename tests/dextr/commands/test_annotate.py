@@ -228,7 +228,7 @@ def test_bad_rows_are_named_and_the_rest_is_done(annotate, tmp_path, images):
         "6": f"{images / 'none.jpg'}: no such image file",
         "7": said["7"].split(": ", 2)[2],
         "8": "point (70, 1) lies outside the image of 60 x 40 pixels: "
-        "expected 0 <= x <= 59 and 0 <= y <= 39",
+        "expected 0 <= x <= 60 and 0 <= y <= 40",
         "9": "all 4 points are (4, 4): click four different extreme points of the object",
     }
     assert f"{images / 'cut.jpg'}: not a readable image" in said["7"]
