@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
-from io import BytesIO
 from os import PathLike
 from pathlib import Path
 
@@ -13,10 +10,10 @@ from numpy.typing import NDArray
 
 from dataloaders.files import find_base, read_split
 from dataloaders.label_maps import VOID, LabelMapInstances, count_labels
-from dextr.common.label_png import VOC_CATEGORIES, VOID_LABEL
+from dataloaders.mat_file import read_struct
+from dextr.common.files import open_regular
+from dextr.common.label_png import LARGEST_LABEL, VOC_CATEGORIES, VOID_LABEL
 
-HEADER_BYTES = 128
-COMPRESSED = 15
 PLACES = (".", "dataset", "benchmark_RELEASE/dataset")
 
 
@@ -54,17 +51,16 @@ class SbdInstances(LabelMapInstances):
 
 def read_truth(path: Path) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Read an `inst` file: labels (H, W) with `VOID`, and the class 1..20 of each object."""
-    from scipy.io import loadmat
-
     try:
-        content = path.read_bytes()
-        check_compressed_parts(content)
-        truth = loadmat(BytesIO(content), variable_names=["GTinst"])["GTinst"][0, 0]
-        labels = np.asarray(truth["Segmentation"]).astype(np.int32)
-        classes = np.asarray(truth["Categories"]).astype(np.int64).ravel()
-    except Exception as error:  # scipy raises nearly anything on a damaged file
-        raise ValueError(f"{path}: not a readable SBD annotation ({error!r})") from None
-    if labels.ndim != 2 or labels.size == 0 or labels.min() < 0:
+        with open_regular(path) as file:
+            truth = read_struct(file.read(), "GTinst")
+        labels = whole_numbers(truth["Segmentation"], LARGEST_LABEL).astype(np.int32)
+        classes = whole_numbers(truth["Categories"], LARGEST_LABEL).astype(np.int64).ravel()
+    except KeyError as error:
+        raise ValueError(f"{path}: GTinst has no {error}") from None
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{path}: not a readable SBD annotation ({error})") from None
+    if labels.ndim != 2 or labels.size == 0:
         raise ValueError(f"{path}: GTinst.Segmentation is not a label map: {labels.shape}")
     if classes.size and not 1 <= classes.min() <= classes.max() <= len(VOC_CATEGORIES):
         raise ValueError(f"{path}: expected classes 1..{len(VOC_CATEGORIES)}, got {classes}")
@@ -73,14 +69,9 @@ def read_truth(path: Path) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     return labels, classes
 
 
-def check_compressed_parts(content: bytes) -> None:
-    """Raise an error if a part of a MAT-file fails its checksum: scipy's reader would crash."""
-    if content[HEADER_BYTES - 2 : HEADER_BYTES] != b"IM":
-        raise ValueError("no MAT-file of version 5 or 7, little-endian")
-    start = HEADER_BYTES
-    while start < len(content):
-        kind, size = struct.unpack_from("<II", content, start)
-        start, end = start + 8, start + 8 + size
-        if kind == COMPRESSED:
-            zlib.decompress(content[start:end])
-        start = end
+def whole_numbers(values: NDArray, most: int) -> NDArray:
+    """Return the values; a ValueError unless all are whole numbers from 0 to `most`."""
+    low, high = (values.min(), values.max()) if values.size else (0, 0)
+    if not (low >= 0 and high <= most and (values == np.trunc(values)).all()):
+        raise ValueError(f"expected whole numbers 0..{most}, got {low:g}..{high:g}")
+    return values
