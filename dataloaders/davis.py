@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from dataloaders.files import find_base, read_split
+from dataloaders.files import find_base, find_photos, read_split
 from dataloaders.label_maps import LabelMapInstances
 from dextr.common.label_png import read_label_map
 
@@ -49,4 +49,5 @@ def _frames(base: Path, line: str) -> list[tuple[str, str]]:
     frames = sorted(path.stem for path in (base / masks).glob("*.png"))
     if not frames:
         raise ValueError(f"{base / masks}: no masks of the sequence {line!r}")
-    return [(f"{images}/{frame}.jpg", f"{masks}/{frame}.png") for frame in frames]
+    photos = find_photos(base, [f"{images}/{frame}" for frame in frames])
+    return [(k, f"{masks}/{frame}.png") for k, frame in zip(photos, frames, strict=True)]

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dataloaders.files import find_base, read_split
-from dataloaders.label_maps import VOID, LabelMapInstances, count_labels
+from dataloaders.files import find_base, find_photos, read_split
+from dataloaders.label_maps import VOID, LabelMapInstances, count_labels, size_of
 from dataloaders.mat_file import read_struct
 from dextr.common.files import open_regular
 from dextr.common.label_png import LARGEST_LABEL, VOC_CATEGORIES, VOID_LABEL
@@ -33,20 +33,22 @@ class SbdInstances(LabelMapInstances):
         base = find_base(root, PLACES, ("img", "inst"), "SBD", hint)
         both = split == "trainval" and not (base / "trainval.txt").is_file()
         names = read_split(base, "train+val" if both else split)
-        files = {k: (f"img/{k}.jpg", f"inst/{k}.mat") for k in names}
+        photos = find_photos(base, [f"img/{name}" for name in names])
+        masks = [f"inst/{name}.mat" for name in names]
+        files = dict(zip(names, zip(photos, masks, strict=True), strict=True))
         super().__init__(f"sbd-{split}", base, split, files)
 
     def read_labels(self, image: int) -> NDArray[np.int32]:
         return read_truth(self.label_path(image))[0]
 
-    def find_objects(self, image: int) -> NDArray[np.int64]:
+    def find_objects(self, image: int) -> tuple[tuple[int, int], NDArray[np.int64]]:
         labels, classes = read_truth(self.label_path(image))
         found, areas = count_labels(labels)
         by_label = np.concatenate([[0], classes, [0]])  # last: void, label -1
         if found.max(initial=0) > len(classes):
             reason = f"object {found.max()} has no category: GTinst.Categories holds {len(classes)}"
             raise ValueError(f"{self.label_path(image)}: {reason}")
-        return np.column_stack([found, by_label[found] - 1, areas])
+        return size_of(labels), np.column_stack([found, by_label[found] - 1, areas])
 
 
 def read_truth(path: Path) -> tuple[NDArray[np.int32], NDArray[np.int64]]:

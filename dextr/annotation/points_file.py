@@ -24,7 +24,8 @@ from dextr.annotation.objects import (
     label_of,
     points_of,
 )
-from dextr.common.rle import check_coco, decode, encode_segmentation
+from dextr.common.coco_json import check_coco
+from dextr.common.rle import decode, encode_segmentation
 from dextr.points import sample_extreme_points
 
 NEEDED = ("image", "x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4")

@@ -92,6 +92,21 @@ def _plain(path: str | PurePath) -> str:
     return re.sub(r"[/\\\s]", "_", str(path))
 
 
+def read_text(path: str | os.PathLike[str]) -> str:
+    """Return a text file's content: UTF-8, with or without a mark at its start.
+
+    Raises:
+        ValueError: There is no such file, or it has another encoding; the message names it.
+    """
+    try:
+        return Path(path).read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        reason = f"not text in UTF-8 (byte {error.start}): save it as UTF-8"
+    except OSError as error:
+        reason = f"not readable ({error.strerror})"
+    raise ValueError(f"{path}: {reason}")
+
+
 def read_json(path: str | os.PathLike[str], what: str = "file") -> Any:
     """Return what a JSON file holds; `what` is what is missing where it is, in a word or two.
 

@@ -74,6 +74,21 @@ def paint(
     return labels
 
 
+def labels_of(object_id: NDArray, image: NDArray) -> NDArray[np.int64]:
+    """Return the value (N,) of each object in its image's label map.
+
+    It is the object's number where no number of the data set exceeds 254, else (COCO's annotation
+    ids) its position among its image's objects, from 1. The images (N,) ascend.
+
+    >>> labels_of(np.array([7, 9000, 12]), np.array([0, 0, 1])).tolist()
+    [1, 2, 1]
+    """
+    ids = np.asarray(object_id, dtype=np.int64)
+    if ids.size == 0 or (ids.min() >= 1 and ids.max() <= MOST_OBJECTS):
+        return ids
+    return np.arange(len(ids)) - np.searchsorted(image, image) + 1
+
+
 def read_label_map(path: str | PathLike[str]) -> NDArray[np.integer]:
     """Read the labels (H, W) of a mask file: palette indices, grey values, or 0 and 1 of 1 bit.
 

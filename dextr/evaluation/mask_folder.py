@@ -15,28 +15,13 @@ from dextr.common.label_png import MOST_OBJECTS, paint, read_label_map, write_la
 from dextr.samples import Instance
 
 
-def labels_of(object_id: NDArray, image: NDArray) -> NDArray[np.int64]:
-    """Return the value (N,) of each object in its image's label map.
-
-    It is the object's number where no number of the data set exceeds 254, else (COCO's annotation
-    ids) its position among its image's objects, from 1. The images (N,) ascend.
-
-    >>> labels_of(np.array([7, 9000, 12]), np.array([0, 0, 1])).tolist()
-    [1, 2, 1]
-    """
-    ids = np.asarray(object_id, dtype=np.int64)
-    if ids.size == 0 or (ids.min() >= 1 and ids.max() <= MOST_OBJECTS):
-        return ids
-    return np.arange(len(ids)) - np.searchsorted(image, image) + 1
-
-
 class MaskFolder:
     """A folder with a PNG per object or per image.
 
     - `objects/IMAGE/OBJECT.png`: one object's mask, 0 and 255 (or 0 and 1). Other grey values
       are probabilities: value / 255 (16 bits: / 65535) is compared with the threshold.
     - `IMAGE.png`: all objects of an image as a palette PNG like VOC's, or a grey one of 8 or 16
-      bits; see `labels_of`. A pixel holds one object only, so overlaps are lost.
+      bits; see `label_png.labels_of`. A pixel holds one object only, so overlaps are lost.
     """
 
     def __init__(self, root: str | PathLike[str]) -> None:

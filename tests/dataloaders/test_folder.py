@@ -7,6 +7,7 @@ from PIL import Image
 from support.objects import rows_of, slow_rows
 from support.trees import make_folder, write_grey, write_palette
 
+from dataloaders.files import read_headers
 from dataloaders.folder import FolderInstances
 
 
@@ -203,7 +204,43 @@ def test_a_person_s_photo_taken_upright_fits_its_mask(folder):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (2, 3)).save(folder / "images" / "a.png", exif=exif)
-    assert FolderInstances(folder)[0].hw == (2, 3)
+    with pytest.warns(
+        UserWarning, match=r"1 of 1 photos are turned by their EXIF data, such as .*a"
+    ):
+        assert FolderInstances(folder)[0].hw == (2, 3)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_exif_turns_are_said_once_a_data_set(folder, suffix, turn):
+    """The upright photo is 30 x 20; a mask that was drawn on the photo as it is stored."""
+    stored = (20, 30) if turn < 5 else (30, 20)
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    for name in "ab":
+        path = folder / "images" / f"{name}.{suffix}"
+        Image.new("RGB", stored[::-1]).save(path, exif=exif)
+        write_grey(folder / "masks" / f"{name}.png", np.ones((20, 30), np.uint8))
+    assert read_headers(folder / "images", [path.name]).tolist() == [[20, 30, turn]]
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert FolderInstances(folder)[0].hw == (20, 30)
+    assert [str(w.message).split(" are")[0] for w in said] == ["2 of 2 photos"] * (turn > 1)
+    if turn >= 5:
+        write_grey(folder / "masks" / "a.png", np.ones(stored, np.uint8))
+        with pytest.raises(
+            ValueError, match=rf"a\.{suffix} is 30 x 20 .*a\.png is 20 x 30; .*EXIF"
+        ):
+            FolderInstances(folder)
+
+
+def test_another_size_is_said_at_the_start(folder):
+    for name in "abc":
+        put(folder, name, np.ones((20, 30), np.uint8))
+    write_grey(folder / "masks" / "b.png", np.ones((21, 30), np.uint8))
+    write_grey(folder / "masks" / "c.png", np.zeros((99, 30), np.uint8))
+    with pytest.raises(ValueError, match=r"b\.png is 30 x 20 pixels, but .*b\.png is 30 x 21$"):
+        FolderInstances(folder)
 
 
 def test_real_folders(real_data):

