@@ -106,6 +106,7 @@ def open_instances(args: argparse.Namespace, world: World) -> Instances:
     return open_dataset(
         args.dataset, args.root, args.split,
         annotations=args.annotations, categories=args.categories,
+        keep_crowd=args.keep_crowd,
     )  # fmt: skip
 
 

@@ -69,27 +69,30 @@ def inside(name: str) -> str:
 def unique_names(files: Iterable[str]) -> dict[str, str]:
     """Return a plain name for each file: its own without ending where that is unique.
 
-    Raises:
-        ValueError: Two have the same name even so.
+    Where the whole name is not unique either, digits made of it follow.
 
     >>> unique_names(["a.jpg", "b/a.jpg", "c.jpg", "c.png"])
     {'a.jpg': 'a', 'b/a.jpg': 'b_a', 'c.jpg': 'c_jpg', 'c.png': 'c_png'}
     """
-    stems = {file: _plain(PurePath(file).with_suffix("")) for file in files}
-    alike = Counter(stems.values())
-    names = {
-        file: stem if alike[stem] == 1 else _plain(file).replace(".", "_")
-        for file, stem in stems.items()
-    }
+    files = list(files)
+    stems = {file: _plain(str(PurePath(file).with_suffix(""))) for file in files}
+    whole = {file: _plain(file).replace(".", "_") for file in files}
+    names = _where_alike(stems, whole)
+    coded = {file: file.encode(errors="surrogatepass") for file in files}
+    digits = {file: hashlib.sha256(code).hexdigest() for file, code in coded.items()}
+    return _where_alike(names, {file: f"{whole[file]}_{digits[file][:12]}" for file in files})
+
+
+def _where_alike(names: dict[str, str], others: dict[str, str]) -> dict[str, str]:
+    """Return the names, and those of `others` where several have one name."""
     uses = Counter(names.values())
-    twice = [file for file, name in names.items() if uses[name] > 1]
-    if twice:
-        raise ValueError(f"the files {' and '.join(twice[:2])} get the same name: rename one")
-    return names
+    return {file: name if uses[name] == 1 else others[file] for file, name in names.items()}
 
 
-def _plain(path: str | PurePath) -> str:
-    return re.sub(r"[/\\\s]", "_", str(path))
+def _plain(name: str) -> str:
+    """Return a name without folders, blanks, dots at its start, and what UTF-8 cannot say."""
+    plain = re.sub(r"[/\\\s\0\ud800-\udfff]", "_", name)
+    return re.sub(r"^\.+", lambda dots: "_" * len(dots[0]), plain)
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
