@@ -12,6 +12,7 @@ from PIL import Image
 
 from dextr.common.files import replacing
 from dextr.common.image_files import open_image
+from dextr.common.mask_kinds import values_of
 
 # Class k is the k-th; 0 is background.
 VOC_CATEGORIES = (
@@ -92,14 +93,16 @@ def labels_of(object_id: NDArray, image: NDArray) -> NDArray[np.int64]:
 def read_label_map(path: str | PathLike[str]) -> NDArray[np.integer]:
     """Read the labels (H, W) of a mask file: palette indices, grey values, or 0 and 1 of 1 bit.
 
+    Of a mask in an alpha channel that is read, and grey palettes with white first go by their
+    colours; see `mask_kinds.values_of`.
+
     Raises:
         ValueError: The file is missing, no image, coloured, or its labels leave 0..65535.
     """
     with open_image(path) as image:
-        labels = np.asarray(image)
+        labels = values_of(image)
     if labels.ndim == 3:
-        colours = labels[:, :, :3] if labels.shape[2] >= 3 else labels[:, :, :1]
-        labels = colours[:, :, 0]
+        colours, labels = labels, labels[:, :, 0]
         if (colours != labels[:, :, None]).any():
             raise ValueError(
                 f"{path}: expected a mask of one channel (palette or grey), got colours; save "
@@ -107,7 +110,7 @@ def read_label_map(path: str | PathLike[str]) -> NDArray[np.integer]:
             )
     if labels.dtype == bool:
         return labels.astype(np.uint8)
-    least, most = labels.min(), labels.max()
+    least, most = (labels.min(), labels.max()) if labels.size else (0, 0)
     if labels.dtype.kind not in "ui" or least < 0 or most > LARGEST_LABEL:
         raise ValueError(
             f"{path}: expected whole labels from 0 to {LARGEST_LABEL}, got "
