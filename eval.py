@@ -28,7 +28,7 @@ from dextr.common.files import write_json
 from dextr.common.processes import World, join
 from dextr.evaluation.cases import write_page
 from dextr.evaluation.coco_ap import Detection, average_precision, detection_of
-from dextr.evaluation.mask_folder import MaskFolder, labels_of
+from dextr.evaluation.mask_folder import MaskFolder
 from dextr.evaluation.mask_sources import FolderMasks, MaskSource, NetworkMasks, ScoredMask
 from dextr.evaluation.options import parse
 from dextr.evaluation.protocol import EvaluationSettings
@@ -106,6 +106,7 @@ def open_instances(args: argparse.Namespace, world: World) -> Instances:
     return open_dataset(
         args.dataset, args.root, args.split,
         annotations=args.annotations, categories=args.categories,
+        keep_crowd=args.keep_crowd,
     )  # fmt: skip
 
 
@@ -135,8 +136,8 @@ def mask_source(
     if args.predictions:
         threshold = THRESHOLD if args.threshold is None else args.threshold
         settings = EvaluationSettings(thresholds=(threshold, *sweep))
-        labels = labels_of(instances.index.object_id, instances.index.image)
-        masks = FolderMasks(MaskFolder(args.predictions), instances, labels, settings, args.workers)
+        folder, labels = MaskFolder(args.predictions), instances.index.label
+        masks = FolderMasks(folder, instances, labels, settings, args.workers)
         decides = {"thresholds": settings.thresholds, "boundary": settings.boundary}
         title = f"masks in {args.predictions}, threshold {threshold:g}"
         return masks, title, {"weights": None, "settings": decides}
@@ -171,11 +172,10 @@ def mask_source(
 def draw_label_maps(folder: MaskFolder, instances: Instances, rows: list[int]) -> None:
     """Write the palette PNG of every image whose objects were saved."""
     index, saved = instances.index, np.asarray(rows)
-    labels = labels_of(index.object_id, index.image)
     for image in np.unique(index.image[saved]):
         own = saved[index.image[saved] == image]
         name = str(index.image_ids[image])
-        folder.write_map(name, index.object_id[own].tolist(), labels[own].tolist())
+        folder.write_map(name, index.object_id[own].tolist(), index.label[own].tolist())
 
 
 if __name__ == "__main__":

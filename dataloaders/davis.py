@@ -8,9 +8,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from dataloaders.files import find_base, read_split
+from dataloaders.files import find_base, find_photos, read_split
 from dataloaders.label_maps import LabelMapInstances
 from dextr.common.label_png import read_label_map
+from dextr.common.mask_kinds import cut_at_the_middle, is_soft
 
 RESOLUTION = "480p"
 
@@ -37,16 +38,19 @@ class DavisInstances(LabelMapInstances):
         super().__init__(f"davis-{split}", base, split, files)
 
     def read_labels(self, image: int) -> NDArray[np.int32]:
-        return (read_label_map(self.label_path(image)) != 0).astype(np.int32)
+        labels = read_label_map(self.label_path(image))
+        return (cut_at_the_middle(labels) if is_soft(labels) else labels != 0).astype(np.int32)
 
 
 def _frames(base: Path, line: str) -> list[tuple[str, str]]:
     """Return the (image, mask) files of a list's line: one frame's pair, or a sequence's name."""
     image, *mask = line.split()
     if mask:
-        return [(image.lstrip("/"), mask[0].lstrip("/"))]
+        stem = PurePosixPath(image.lstrip("/")).with_suffix("").as_posix()
+        return [(find_photos(base, [stem])[0], mask[0].lstrip("/"))]
     images, masks = f"JPEGImages/{RESOLUTION}/{line}", f"Annotations/{RESOLUTION}/{line}"
     frames = sorted(path.stem for path in (base / masks).glob("*.png"))
     if not frames:
         raise ValueError(f"{base / masks}: no masks of the sequence {line!r}")
-    return [(f"{images}/{frame}.jpg", f"{masks}/{frame}.png") for frame in frames]
+    photos = find_photos(base, [f"{images}/{frame}" for frame in frames])
+    return [(k, f"{masks}/{frame}.png") for k, frame in zip(photos, frames, strict=True)]

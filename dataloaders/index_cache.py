@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dextr.common.files import cache_dir, replacing
 
-FORMAT = 1
+FORMAT = 2
 
 Arrays = dict[str, NDArray]
 
@@ -31,7 +31,7 @@ def cached_arrays(identity: str, files: Iterable[Path], build: Callable[[], Arra
             One that is missing is a ValueError.
         build: Makes the arrays.
     """
-    name = hashlib.sha256(identity.encode()).hexdigest()[:24]
+    name = hashlib.sha256(identity.encode(errors="surrogatepass")).hexdigest()[:24]
     path = cache_dir() / "index" / f"{name}.npz"
     state = _fingerprint(files)
     try:
@@ -62,5 +62,6 @@ def _fingerprint(files: Iterable[Path]) -> str:
             status = os.stat(path)
         except OSError as error:
             raise ValueError(f"{path}: annotation not readable ({error.strerror})") from None
-        digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+        stamp = f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0"
+        digest.update(stamp.encode(errors="surrogatepass"))
     return digest.hexdigest()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dextr.common.label_png import labels_of
 from dextr.samples import Instance
 
 
@@ -22,6 +23,8 @@ class ObjectIndex:
         object_id: (N,) its number in the image (label maps) or its annotation's id.
         category: (N,) index into the data set's category names; -1 where it has none.
         area: (N,) pixels of its mask.
+        label: (N,) its value in label maps made of the data set, see `labels_of`; it stays with
+            the object where others are left out.
     """
 
     image_ids: NDArray[np.str_]
@@ -29,6 +32,7 @@ class ObjectIndex:
     object_id: NDArray[np.int64]
     category: NDArray[np.int32]
     area: NDArray[np.int64]
+    label: NDArray[np.int64]
 
     @classmethod
     def of_rows(
@@ -38,14 +42,15 @@ class ObjectIndex:
         table = np.asarray(rows, dtype=np.int64).reshape(-1, 4)
         image, object_id, category, area = table[np.lexsort(table.T[::-1])].T.copy()
         names = np.asarray(image_ids, dtype=np.str_)
-        return cls(names, image.astype(np.int32), object_id, category.astype(np.int32), area)
+        label = labels_of(object_id, image)
+        return cls(names, image.astype(np.int32), object_id, category.astype(np.int32), area, label)
 
     def __len__(self) -> int:
         return len(self.image)
 
     def take(self, rows: NDArray) -> ObjectIndex:
         """Return the index of these rows only; images keep their numbers."""
-        columns = (self.image, self.object_id, self.category, self.area)
+        columns = (self.image, self.object_id, self.category, self.area, self.label)
         return ObjectIndex(self.image_ids, *(column[rows] for column in columns))
 
 

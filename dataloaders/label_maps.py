@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dataloaders.files import LastRead, check_present, read_image_like
-from dataloaders.index_cache import cached_arrays
+from dataloaders.files import (
+    LastRead,
+    check_headers,
+    check_present,
+    read_headers,
+    read_image_like,
+)
+from dataloaders.index_cache import Arrays, cached_arrays
 from dataloaders.instances import Instances, ObjectIndex
 
 VOID = -1  # undecided, in labels as they are read
@@ -39,12 +46,17 @@ class LabelMapInstances(Instances):
         self._image: LastRead[NDArray[np.uint8]] = LastRead()
         self._labels: LastRead[NDArray[np.int32]] = LastRead()
         check_present(self.base, self.image_files.tolist())
-        rows = cached_arrays(
-            f"{type(self).__name__} {self.base} {split}",
-            (path for image in range(len(files)) for path in self.annotation_paths(image)),
-            lambda: {"rows": self._scan()},
-        )["rows"]
-        self.index = ObjectIndex.of_rows(list(files), self.choose_objects(rows))
+        count = range(len(files))
+        photos = [self.image_path(image) for image in count]
+        annotations = (path for image in count for path in self.annotation_paths(image))
+        identity = f"{type(self).__name__} {self.base} {split}"
+        found = cached_arrays(identity, chain(annotations, photos), self._scan)
+        self.index = ObjectIndex.of_rows(list(files), self.choose_objects(found["rows"]))
+        used = np.unique(self.index.image)
+        check_headers(
+            [photos[k] for k in used], found["headers"][used], found["hw"][used],
+            lambda k: self.label_path(int(used[k])),
+        )  # fmt: skip
 
     @abstractmethod
     def read_labels(self, image: int) -> NDArray[np.int32]:
@@ -60,10 +72,11 @@ class LabelMapInstances(Instances):
         """Return every file that the objects of image number `image` are found in."""
         return [self.label_path(image)]
 
-    def find_objects(self, image: int) -> NDArray[np.int64]:
-        """Return (object_id, category, area) rows of an image; void may be a row too."""
-        labels, areas = count_labels(self.read_labels(image))
-        return np.column_stack([labels, np.full_like(labels, -1), areas])
+    def find_objects(self, image: int) -> tuple[tuple[int, int], NDArray[np.int64]]:
+        """Return height and width, and (object_id, category, area) rows; void may be a row too."""
+        labels = self.read_labels(image)
+        found, areas = count_labels(labels)
+        return size_of(labels), np.column_stack([found, np.full_like(found, -1), areas])
 
     def choose_objects(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the (image, object_id, category, area) rows that are objects."""
@@ -80,10 +93,20 @@ class LabelMapInstances(Instances):
         height, width = self._labels.get(image, self.read_labels).shape
         return read_image_like(self.image_path(image), (height, width), self.label_path(image))
 
-    def _scan(self) -> NDArray[np.int64]:
+    def _scan(self) -> Arrays:
+        """Return all images' `rows`, the sizes `hw` (M, 2) of their maps, the photos' `headers`."""
         images = tqdm(range(len(self.label_files)), f"index {self.name}", unit="mask", disable=None)
-        tables = [np.insert(self.find_objects(image), 0, image, axis=1) for image in images]
-        return np.concatenate([np.empty((0, 4), np.int64), *tables])
+        tables, hw = [np.empty((0, 4), np.int64)], np.empty((len(self.label_files), 2), np.int32)
+        for image in images:
+            hw[image], rows = self.find_objects(image)
+            tables.append(np.insert(rows, 0, image, axis=1))
+        headers = read_headers(self.base, self.image_files.tolist())
+        return {"rows": np.concatenate(tables), "hw": hw, "headers": headers}
+
+
+def size_of(labels: NDArray) -> tuple[int, int]:
+    """Return a label map's height and width."""
+    return labels.shape[0], labels.shape[1]
 
 
 def count_labels(labels: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -23,6 +23,7 @@ TAKES = {
     "split": ("pascal", "sbd", "coco", "davis"),
     "annotations": ("coco",),
     "count": ("shapes",),
+    "keep_crowd": ("coco",),
 }
 
 Root = str | PathLike[str]
@@ -37,6 +38,7 @@ def open_dataset(
     categories: Sequence[str] | None = None,
     count: int | None = None,
     seed: int = 0,
+    keep_crowd: bool = False,
 ) -> Instances:
     """Open a data set by its name.
 
@@ -49,6 +51,7 @@ def open_dataset(
         categories: Names of the categories to keep; None keeps all.
         count: For shapes: number of objects, 200 if None.
         seed: For shapes: which ones.
+        keep_crowd: For coco: crowd regions are objects like others.
 
     Raises:
         ValueError: An unknown name, an option the data set does not have, a layout other than
@@ -58,7 +61,13 @@ def open_dataset(
         raise ValueError(f"unknown data set {name!r}; expected one of {', '.join(DATASETS)}")
     if root is None and name in TAKES["root"]:
         raise ValueError(f"{name} needs its folder: give --root")
-    given = {"root": root, "split": split, "annotations": annotations, "count": count}
+    given: dict[str, object] = {
+        "root": root,
+        "split": split,
+        "annotations": annotations,
+        "count": count,
+    }
+    given["keep_crowd"] = keep_crowd or None
     for option, names in TAKES.items():
         if given[option] is not None and name not in names:
             raise ValueError(f"{name} has no {option}; {option} is for {', '.join(names)}")
@@ -66,7 +75,7 @@ def open_dataset(
     openers: dict[str, Callable[[], Instances]] = {
         "pascal": lambda: PascalInstances(folder, split or "val"),
         "sbd": lambda: SbdInstances(folder, split or "trainval"),
-        "coco": lambda: _open_coco(Path(folder), split, annotations, categories),
+        "coco": lambda: _open_coco(Path(folder), split, annotations, categories, keep_crowd),
         "folder": lambda: FolderInstances(folder),
         "davis": lambda: DavisInstances(folder, split or "val"),
         "shapes": lambda: ShapesInstances(200 if count is None else count, seed),
@@ -86,7 +95,11 @@ def with_categories(instances: Instances, categories: Sequence[str]) -> Subset:
 
 
 def _open_coco(
-    root: Path, split: str | None, annotations: Root | None, categories: Sequence[str] | None
+    root: Path,
+    split: str | None,
+    annotations: Root | None,
+    categories: Sequence[str] | None,
+    keep_crowd: bool,
 ) -> CocoInstances:
     """Open COCO as published, or `instances.json` beside `images`, or a named JSON file."""
     published = root / "annotations" / f"instances_{split or 'val2017'}.json"
@@ -99,4 +112,5 @@ def _open_coco(
         )
     part = split or file.stem.removeprefix("instances_")
     folders = (root / part, root / "images", root)
-    return CocoInstances(file, next((f for f in folders if f.is_dir()), root), categories)
+    images = next((f for f in folders if f.is_dir()), root)
+    return CocoInstances(file, images, categories, keep_crowd)

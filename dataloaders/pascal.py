@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dataloaders.files import find_base, read_split
-from dataloaders.label_maps import VOID, LabelMapInstances
+from dataloaders.files import find_base, find_photos, read_split
+from dataloaders.label_maps import VOID, LabelMapInstances, size_of
 from dextr.common.label_png import VOC_CATEGORIES, VOID_LABEL, read_label_map
 
 PLACES = (".", "VOC2012", "VOCdevkit/VOC2012")
@@ -32,7 +32,9 @@ class PascalInstances(LabelMapInstances):
         hint = "Get it with: python -m dextr download voc2012"
         base = find_base(root, PLACES, NEEDED, "PASCAL VOC 2012", hint)
         names = read_split(base / LISTS, split)
-        files = {k: (f"JPEGImages/{k}.jpg", f"SegmentationObject/{k}.png") for k in names}
+        photos = find_photos(base, [f"JPEGImages/{name}" for name in names])
+        masks = [f"SegmentationObject/{name}.png" for name in names]
+        files = dict(zip(names, zip(photos, masks, strict=True), strict=True))
         super().__init__(f"pascal-{split}", base, split, files)
 
     def annotation_paths(self, image: int) -> list[Path]:
@@ -43,7 +45,7 @@ class PascalInstances(LabelMapInstances):
         labels = read_label_map(self.label_path(image))
         return np.where(labels == VOID_LABEL, VOID, labels.astype(np.int32))
 
-    def find_objects(self, image: int) -> NDArray[np.int64]:
+    def find_objects(self, image: int) -> tuple[tuple[int, int], NDArray[np.int64]]:
         label_path, class_path = self.annotation_paths(image)
         labels, classes = read_label_map(label_path), read_label_map(class_path)
         if labels.shape != classes.shape:
@@ -62,4 +64,4 @@ class PascalInstances(LabelMapInstances):
         if category.max(initial=-1) >= len(VOC_CATEGORIES):
             expected = f"expected classes 1..{len(VOC_CATEGORIES)}"
             raise ValueError(f"{class_path}: {expected}, got {category.max() + 1}")
-        return np.column_stack([found, category, areas[found]])
+        return size_of(labels), np.column_stack([found, category, areas[found]])

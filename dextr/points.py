@@ -13,22 +13,24 @@ from dextr.geometry import Box, CropWindow
 
 SIDES = ("left", "right", "top", "bottom")
 EXTREMES = len(SIDES)
+MOST_POINTS = 1000  # of an object; memory grows with them
 
 
 def check_points(points: ArrayLike, image_hw: tuple[int, int]) -> NDArray[np.float64]:
     """Return clicks as a checked (N, 2) array, xy, every point inside the image.
 
-    Points up to half a pixel outside (the rim of a border pixel) are moved onto the border.
+    Points on the rim of a border pixel are moved onto its centre: from -0.5 up to x = width or
+    y = height, which is where tools that count from pixels' corners have the rim.
 
     Raises:
-        ValueError: Fewer than 4 points, not xy pairs, not finite, outside the image, or all
-            identical.
+        ValueError: Fewer than 4 points or more than 1000, not xy pairs, not finite, outside the
+            image, or all identical.
     """
     try:
         if np.iscomplexobj(points):
             raise TypeError
         array = np.asarray(points, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError, RuntimeError):
         raise ValueError("points must be numbers: give [(x, y), (x, y), (x, y), (x, y)]") from None
     if array.ndim != 2 or array.shape[1] != 2:
         raise ValueError(f"expected points as (N, 2) x, y pairs, got shape {array.shape}")
@@ -36,25 +38,27 @@ def check_points(points: ArrayLike, image_hw: tuple[int, int]) -> NDArray[np.flo
         raise ValueError(
             f"expected at least 4 points ({', '.join(SIDES)}-most of the object), got {len(array)}"
         )
+    if len(array) > MOST_POINTS:
+        raise ValueError(f"expected at most {MOST_POINTS} points of an object, got {len(array)}")
     endless = ~np.isfinite(array).all(axis=1)
     if endless.any():
         x, y = array[endless][0]
         raise ValueError(f"points must be finite numbers, got ({x:g}, {y:g})")
     height, width = image_hw
-    limit = np.array([width, height]) - 0.5
+    limit = np.array([width, height])
     outside = ((array < -0.5) | (array > limit)).any(axis=1)
     if outside.any():
         x, y = array[outside][0]
         raise ValueError(
             f"point ({x:g}, {y:g}) lies outside the image of {width} x {height} pixels: "
-            f"expected 0 <= x <= {width - 1} and 0 <= y <= {height - 1}"
+            f"expected 0 <= x <= {width} and 0 <= y <= {height}"
         )
     if (array == array[0]).all():
         raise ValueError(
             f"all {len(array)} points are ({array[0, 0]:g}, {array[0, 1]:g}): click four "
             "different extreme points of the object"
         )
-    return np.clip(array, 0, limit - 0.5)
+    return np.clip(array, 0, limit - 1)
 
 
 def sample_extreme_points(

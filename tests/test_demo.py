@@ -107,7 +107,7 @@ def test_objects_of_an_own_photo(script, photo, tmp_path, capsys):
         ),
         (["--points", "1,2 3,4,5 6,7 8,9", "--output", "m.png"], "points must be numbers"),
         (["--points", "1,2 3,4 5,6 nan,9", "--output", "m.png"], "finite"),
-        (["--points", "1,2 3,4 5,6 7,100", "--output", "m.png"], "outside the image of 150 x 100"),
+        (["--points", "1,2 3,4 5,6 7,101", "--output", "m.png"], "outside the image of 150 x 100"),
         (["--points", "5,5 5,5 5,5 5,5", "--output", "m.png"], "all 4 points are"),
         (["--points", "1,2 3,4 5,6 7,8", "--output", "m.jpg"], "ends in .png"),
         (["--points", "1,2 3,4 5,6 7,8", "--output", "m.png", "--threshold", "2"], "0..1, got 2"),

@@ -35,6 +35,7 @@ class SourceConfig:
         "annotation file of each --coco-root, where it is not at its published place",
         metavar="FILE",
     )
+    coco_keep_crowd: bool = _source(False, "crowd regions (iscrowd 1) of COCO are objects too")
     folder: tuple[str, ...] = _source(
         (), "folder with images/ and masks/; may be repeated", metavar="DIR"
     )
@@ -90,7 +91,9 @@ def open_sources(config: SourceConfig, seed: int) -> tuple[Instances, Instances 
         sources.append(open_dataset("sbd", config.sbd_root))
     files = config.coco_annotations or (None,) * len(config.coco_root)
     for root, file in zip(config.coco_root, files, strict=True):
-        sources.append(open_dataset("coco", root, annotations=file))
+        sources.append(
+            open_dataset("coco", root, annotations=file, keep_crowd=config.coco_keep_crowd)
+        )
     sources += [open_dataset("folder", root) for root in config.folder]
     if config.davis_root:
         sources.append(open_dataset("davis", config.davis_root, "train"))

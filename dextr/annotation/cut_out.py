@@ -16,6 +16,7 @@ from dextr.annotation.objects import (
     ObjectPoints,
     Problem,
     by_image,
+    photo_path,
 )
 from dextr.common.files import read_json, write_json
 from dextr.common.images import ImageLike, as_rgb
@@ -71,7 +72,7 @@ def _annotate(
     try:
         if isinstance(images, Mapping) and name not in images:
             raise ValueError(f"{name}: no such image among the {len(images)} given")
-        source = images[name] if isinstance(images, Mapping) else Path(images) / name
+        source = images[name] if isinstance(images, Mapping) else photo_path(images, name)
         own = source, objects, predictor
         hw, masks = _cut_out(*own) if keep is None else _go_on(keep, network, *own)
     except ValueError as error:

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dextr.annotation.coco_writer import Writer, Written
-from dextr.annotation.objects import AnnotatedImage, PointsFile, Problem
+from dextr.annotation.objects import AnnotatedImage, PointsFile, Problem, photo_path
 from dextr.common.files import replacing, unique_names
-from dextr.common.images import open_image, read_image
+from dextr.common.image_files import open_image, orientation
+from dextr.common.images import read_image
 from dextr.common.label_png import (
     MOST_OBJECTS,
     VOC_CATEGORIES,
@@ -26,7 +27,7 @@ from dextr.common.label_png import (
 )
 from dextr.common.rle import rle_to_mask
 
-EXIF_ORIENTATION = 0x0112
+LONGEST_JPEG = 65_500  # pixels, in libjpeg
 
 
 @dataclass
@@ -61,7 +62,8 @@ class VocWriter(LabelMapWriter):
         for number, annotated in enumerate(image.objects[:MOST_OBJECTS], 1):
             if annotated.label in VOC_CATEGORIES:
                 classes[number] = VOC_CATEGORIES.index(annotated.label) + 1
-        _save_jpeg(Path(self.images, image.name), Path(self.root, "JPEGImages", f"{name}.jpg"))
+        source = photo_path(self.images, image.name)
+        _save_jpeg(source, Path(self.root, "JPEGImages", f"{name}.jpg"))
         write_label_map(Path(self.root, "SegmentationObject", f"{name}.png"), labels)
         write_label_map(Path(self.root, "SegmentationClass", f"{name}.png"), classes[labels])
         return Written(image.name, len(image.objects) - len(problems), problems)
@@ -74,7 +76,8 @@ class VocWriter(LabelMapWriter):
             )
         file = Path(self.root, "ImageSets", "Segmentation", f"{self.split}.txt")
         with replacing(file) as temporary:
-            temporary.write_text("".join(f"{self.names[w.image]}\n" for w in written))
+            lines = "".join(f"{self.names[w.image]}\n" for w in written)
+            temporary.write_text(lines, encoding="utf-8")
         return f"{self.root} (VOC's layout, list {self.split})"
 
 
@@ -93,7 +96,7 @@ class FolderWriter(LabelMapWriter):
             write_mask(file, rle_to_mask(annotated.rle))
         labels, problems = _label_map(image)
         write_label_map(Path(self.root, "masks", f"{name}.png"), labels)
-        source = Path(self.images, image.name)
+        source = photo_path(self.images, image.name)
         with replacing(Path(self.root, "images", f"{name}{source.suffix}")) as temporary:
             shutil.copyfile(source, temporary)
         return Written(image.name, len(image.objects), problems, files)
@@ -119,7 +122,10 @@ def _label_map(image: AnnotatedImage) -> tuple[NDArray[np.uint8], list[Problem]]
 
 def _save_jpeg(source: Path, target: Path) -> None:
     with open_image(source) as image:
-        as_it_is = image.format == "JPEG" and image.getexif().get(EXIF_ORIENTATION, 1) == 1
+        as_it_is = image.format == "JPEG" and orientation(image) == 1
+        longest = max(image.size)
+    if not as_it_is and longest > LONGEST_JPEG:
+        raise ValueError(f"{source}: {longest} pixels long; a JPEG file holds {LONGEST_JPEG}")
     with replacing(target) as temporary:
         if as_it_is:
             shutil.copyfile(source, temporary)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -165,7 +167,14 @@ def image_of(name: Any) -> str:
     """Return an image's name in a file; ValueError if it is none or leads out of the folder."""
     if not isinstance(name, str) or not name.strip():
         raise ValueError(f"expected the name of an image file, got {name!r}")
+    inside(name.strip().replace("\\", "/"))
     return inside(name.strip())
+
+
+def photo_path(folder: str | PathLike[str], name: str) -> Path:
+    """Return an image's file; Windows programs write its folder with a backslash."""
+    path = Path(folder, name)
+    return path if "\\" not in name or path.exists() else Path(folder, name.replace("\\", "/"))
 
 
 def label_of(label: Any) -> str:

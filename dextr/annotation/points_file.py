@@ -6,7 +6,9 @@ import csv
 import io
 import json
 import re
+import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import count, takewhile
 from os import PathLike
@@ -24,7 +26,8 @@ from dextr.annotation.objects import (
     label_of,
     points_of,
 )
-from dextr.common.rle import check_coco, decode, encode_segmentation
+from dextr.common.coco_json import check_coco, is_crowd, whole_number
+from dextr.common.rle import decode, encode_segmentation
 from dextr.points import sample_extreme_points
 
 NEEDED = ("image", "x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4")
@@ -35,7 +38,9 @@ ById = dict[int, dict[str, Any]]
 BETWEEN = re.compile(r"[\s,]*")
 
 
-def read_points(path: str | PathLike[str], from_masks: bool = False) -> PointsFile:
+def read_points(
+    path: str | PathLike[str], from_masks: bool = False, keep_crowd: bool = False
+) -> PointsFile:
     """Read a file of points; a name that ends in `.json` is JSON, any other CSV.
 
     - CSV: a line of headings, then a row per object: `image,x1,y1,x2,y2,x3,y3,x4,y4`, further
@@ -43,7 +48,7 @@ def read_points(path: str | PathLike[str], from_masks: bool = False) -> PointsFi
       semicolon or tab separates.
     - JSON: a list of `{"image": ..., "points": [[x, y], ...], "label": ...}`.
     - COCO: `extreme_points` ([[x, y], ...] or flat) in each annotation; crowd regions are left
-      out.
+      out, with a warning that counts them, unless `keep_crowd`.
 
     With `from_masks`, COCO's only, the extreme points of each annotation's mask are found.
 
@@ -61,7 +66,7 @@ def read_points(path: str | PathLike[str], from_masks: bool = False) -> PointsFi
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not readable as JSON ({error})") from None
     if isinstance(content, dict):
-        return _read_coco(path, content, from_masks)
+        return _read_coco(path, content, from_masks, keep_crowd)
     if from_masks:
         raise ValueError(f"{path}: masks to find points of are in a COCO file; this is none")
     if path.suffix.lower() != ".json":
@@ -143,19 +148,42 @@ def _coordinates(row: dict[str, str]) -> list[str]:
     return flat
 
 
-def _read_coco(path: Path, content: dict[str, Any], from_masks: bool) -> PointsFile:
+def _read_coco(
+    path: Path, content: dict[str, Any], from_masks: bool, keep_crowd: bool
+) -> PointsFile:
     """Return the objects of a COCO file's content; ids of all that it holds are kept."""
     check_coco(path, content)
     images = _by_id(path, content["images"], "file_name")
     categories = _by_id(path, content["categories"], "name")
-    entries = _coco_entries(path, content["annotations"], images, categories, from_masks)
+    annotations = content["annotations"]
+    if not keep_crowd:
+        annotations = [record for record in annotations if not _crowd(record)]
+        if crowd := len(content["annotations"]) - len(annotations):
+            warnings.warn(
+                f"{path}: {crowd} of {len(content['annotations'])} annotations are crowd regions "
+                "(iscrowd 1) and left out; some tools mark every brush mask so: --keep-crowd takes "
+                "them as objects",
+                stacklevel=3,
+            )
+    found = PointsFile.of_entries(_coco_entries(path, annotations, images, categories, from_masks))
     names = {PurePath(record["file_name"].strip()).as_posix(): k for k, record in images.items()}
-    found = PointsFile.of_entries(entries)
-    return replace(found, categories=list(categories.values()), image_ids=names)
+    own: dict[str, dict[str, Any]] = {}
+    for record in categories.values():
+        own.setdefault(record["name"], record)
+    if len(own) < len(categories):
+        warnings.warn(f"{path}: categories of one name become the first of them", stacklevel=3)
+    return replace(found, categories=[*own.values()], image_ids=names)
+
+
+def _crowd(record: Any) -> bool:
+    """Whether an annotation is a crowd region for sure; what is wrong with it is said later."""
+    with suppress(ValueError, AttributeError):
+        return is_crowd(record.get("iscrowd"))
+    return False
 
 
 def _by_id(path: Path, records: list[Any], name: str) -> ById:
-    """Return records by id; all must have an own one and an own name, or ids lead astray."""
+    """Return records by id; all must have an own one, and images an own name."""
     by_id: ById = {}
     names = set()
     for record in records:
@@ -163,7 +191,7 @@ def _by_id(path: Path, records: list[Any], name: str) -> ById:
             raise ValueError(f"{path}: an image or category without a whole number as its id")
         if not isinstance(record.get(name), str):
             raise ValueError(f"{path}: expected {name!r} in words at id {record['id']}")
-        if record["id"] in by_id or record[name] in names:
+        if record["id"] in by_id or (record[name] in names and name == "file_name"):
             raise ValueError(f"{path}: id {record['id']} or {name} {record[name]!r} is there twice")
         by_id[record["id"]] = record
         names.add(record[name])
@@ -179,8 +207,7 @@ def _coco_entries(
         try:
             if not isinstance(record, dict):
                 raise ValueError(f"expected an annotation, got {type(record).__name__}")
-            if record.get("iscrowd"):
-                continue
+            is_crowd(record.get("iscrowd"))
             number = record.get("id")
             if not _is_id(number) or number in seen:
                 raise ValueError(f"expected an id of its own, got {number!r}")
@@ -189,7 +216,7 @@ def _coco_entries(
             image = _named(images, record.get("image_id"), "image")
             category = _named(categories, record.get("category_id"), "category")
             known = image.get("height") is not None and image.get("width") is not None
-            hw = (int(image["height"]), int(image["width"])) if known else None
+            hw = _size_of(image) if known else None
             if from_masks:
                 points = _extremes(record, hw)
             elif (given := record.get("extreme_points")) is not None:
@@ -211,6 +238,10 @@ def _named(records: ById, number: Any, what: str) -> dict[str, Any]:
     if not _is_id(number) or number not in records:
         raise ValueError(f"there is no {what} {number!r} in the file")
     return records[number]
+
+
+def _size_of(image: dict[str, Any]) -> tuple[int, int]:
+    return whole_number(image["height"], "a height"), whole_number(image["width"], "a width")
 
 
 def _extremes(record: dict[str, Any], hw: tuple[int, int] | None) -> NDArray[np.float64]:

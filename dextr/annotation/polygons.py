@@ -64,7 +64,8 @@ def polygons_to_mask(polygons: Sequence[Polygon], hw: tuple[int, int]) -> NDArra
     """
     if any(len(polygon) < 6 for polygon in polygons):
         raise ValueError("expected polygons of at least three points")
-    return decode(encode_segmentation(list(polygons), hw)[1], hw)
+    plain = [np.asarray(polygon, float).tolist() for polygon in polygons]
+    return decode(encode_segmentation(plain, hw)[1], hw)
 
 
 def polygon_iou(mask: NDArray, polygons: Sequence[Polygon]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,6 +22,8 @@ from dextr.common.processes import World, join
 from dextr.weights.load import load_network
 
 PARTS = ".parts"
+# What no other image would fare better with.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 EPILOG = """files of points:
   CSV   headings, then a row per object; more points and the label may be left out:
           image,x1,y1,x2,y2,x3,y3,x4,y4,x5,y5,label
@@ -51,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `python -m dextr annotate`."""
     args = parse(argv)
     with join(args.device) as world:
-        points = read_points(args.points, args.from_masks)
+        points = read_points(args.points, args.from_masks, args.keep_crowd)
         check_folders(args.points, args.images, args.output)
         writer = make_writer(args, points)
         return finish(args, writer, *annotate_share(args, points, writer, world), world)
@@ -79,7 +82,9 @@ def annotate_share(
         try:
             written.append(writer.image(image))
             problems += _report(written[-1].problems)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
+            if getattr(error, "errno", None) in NO_ROOM:
+                raise
             problems += _report([Problem(o.place, str(error)) for o in image.objects])
     return written, problems
 
@@ -144,6 +149,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--images", metavar="DIR", type=Path, required=True, help="what image names start from")
     add("--output", metavar="OUT", type=Path, required=True, help="the folder to write to")
     add("--from-masks", action="store_true", help="COCO: find the extreme points of given masks")
+    add("--keep-crowd", action="store_true", help="COCO: crowd regions (iscrowd 1) are objects too")
     add("--format", choices=("coco", "voc", "png"), default="coco", help="see below (coco)")
     add("--segmentation", choices=("rle", "polygons"), help="coco: run lengths, exact (default)")
     add("--simplify", metavar="PIXELS", type=_tolerance, help="polygons: how far they may move (0)")

@@ -6,12 +6,13 @@ import hashlib
 import json
 import os
 import re
+import stat
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, BinaryIO
 
 import platformdirs
 
@@ -41,6 +42,18 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a file to read its bytes; what is none (a pipe, a device) is an OSError and no wait."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(f"{os.fspath(path)} is no file but a folder, a pipe or a device")
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
 def inside(name: str) -> str:
     """Return a file's name relative to some folder, with / between its parts.
 
@@ -56,27 +69,45 @@ def inside(name: str) -> str:
 def unique_names(files: Iterable[str]) -> dict[str, str]:
     """Return a plain name for each file: its own without ending where that is unique.
 
-    Raises:
-        ValueError: Two have the same name even so.
+    Where the whole name is not unique either, digits made of it follow.
 
     >>> unique_names(["a.jpg", "b/a.jpg", "c.jpg", "c.png"])
     {'a.jpg': 'a', 'b/a.jpg': 'b_a', 'c.jpg': 'c_jpg', 'c.png': 'c_png'}
     """
-    stems = {file: _plain(PurePath(file).with_suffix("")) for file in files}
-    alike = Counter(stems.values())
-    names = {
-        file: stem if alike[stem] == 1 else _plain(file).replace(".", "_")
-        for file, stem in stems.items()
-    }
+    files = list(files)
+    stems = {file: _plain(str(PurePath(file).with_suffix(""))) for file in files}
+    whole = {file: _plain(file).replace(".", "_") for file in files}
+    names = _where_alike(stems, whole)
+    coded = {file: file.encode(errors="surrogatepass") for file in files}
+    digits = {file: hashlib.sha256(code).hexdigest() for file, code in coded.items()}
+    return _where_alike(names, {file: f"{whole[file]}_{digits[file][:12]}" for file in files})
+
+
+def _where_alike(names: dict[str, str], others: dict[str, str]) -> dict[str, str]:
+    """Return the names, and those of `others` where several have one name."""
     uses = Counter(names.values())
-    twice = [file for file, name in names.items() if uses[name] > 1]
-    if twice:
-        raise ValueError(f"the files {' and '.join(twice[:2])} get the same name: rename one")
-    return names
+    return {file: name if uses[name] == 1 else others[file] for file, name in names.items()}
 
 
-def _plain(path: str | PurePath) -> str:
-    return re.sub(r"[/\\\s]", "_", str(path))
+def _plain(name: str) -> str:
+    """Return a name without folders, blanks, dots at its start, and what UTF-8 cannot say."""
+    plain = re.sub(r"[/\\\s\0\ud800-\udfff]", "_", name)
+    return re.sub(r"^\.+", lambda dots: "_" * len(dots[0]), plain)
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """Return a text file's content: UTF-8, with or without a mark at its start.
+
+    Raises:
+        ValueError: There is no such file, or it has another encoding; the message names it.
+    """
+    try:
+        return Path(path).read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        reason = f"not text in UTF-8 (byte {error.start}): save it as UTF-8"
+    except OSError as error:
+        reason = f"not readable ({error.strerror})"
+    raise ValueError(f"{path}: {reason}")
 
 
 def read_json(path: str | os.PathLike[str], what: str = "file") -> Any:

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+import warnings
+from collections.abc import Callable
 from os import PathLike
-from pathlib import Path
 from typing import TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image, ImageFile
+
+from dextr.common.image_files import (
+    DAMAGE,
+    FORMATS,
+    one_line,
+    open_image,
+    orientation,
+    warn_of_frames,
+)
 
 ImageLike: TypeAlias = str | PathLike[str] | Image.Image | NDArray
 
-# What Pillow lets out, once the pixels are read, where EXIF data is damaged: then it says nothing.
-BAD_EXIF = (
-    struct.error, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, OSError,
-    EOFError,
-)  # fmt: skip
+DEEPEST = 65535  # of 16 bits
 
-# How an image (H, W, 3) becomes upright, by its EXIF orientation.
+# How an image (H, W, ...) becomes upright, by its EXIF orientation.
 TURNS: dict[int, Callable[[NDArray], NDArray]] = {
     2: np.fliplr,
     3: lambda image: image[::-1, ::-1],
@@ -39,6 +42,7 @@ def as_rgb(image: ImageLike) -> NDArray[np.uint8]:
 
     Files and PIL images are turned as their EXIF orientation says; palettes are resolved;
     transparency is laid over white; grey becomes three equal channels; 16 bits are scaled to 8.
+    Whole numbers of 32 bits are taken for 8 bits up to 255 and for 16 up to 65535.
 
     Args:
         image: A file, a PIL image, or an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of
@@ -51,7 +55,13 @@ def as_rgb(image: ImageLike) -> NDArray[np.uint8]:
         return _from_pil(image)
     if isinstance(image, (str, PathLike)):
         return read_image(image)
-    return _from_array(np.asarray(image))
+    try:
+        array = np.asarray(image)
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        raise ValueError(
+            f"expected an image as NumPy reads it, got {type(image).__name__} ({one_line(error)})"
+        ) from None
+    return _from_array(array)
 
 
 def read_image(path: str | PathLike[str]) -> NDArray[np.uint8]:
@@ -61,75 +71,68 @@ def read_image(path: str | PathLike[str]) -> NDArray[np.uint8]:
         ValueError: The file is missing, truncated or no image; the message names it.
     """
     with open_image(path) as image:
-        turned = _decode_jpeg(path, image)
-        return _from_pil(image) if turned is None else turned
+        warn_of_frames(path, image)
+        turned = _decode_jpeg(image)
+        return _decode(image) if turned is None else turned
 
 
-def readable_suffixes() -> set[str]:
-    """Return how the names of image files end, in lower case: `.jpg` and so on."""
-    return {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-
-
-def image_files(folder: Path) -> list[Path]:
-    """Return a folder's image files by name, hidden ones and folders in it left out.
-
-    Raises:
-        ValueError: There are none.
-    """
-    known, entries = readable_suffixes(), sorted(folder.iterdir())
-    files = [f for f in entries if f.suffix.lower() in known and not f.name.startswith(".")]
-    if not files:
-        raise ValueError(f"{folder}: no image in this folder")
-    return files
-
-
-@contextmanager
-def open_image(path: str | PathLike[str]) -> Iterator[Image.Image]:
-    """Open an image file; whatever is wrong with it becomes a ValueError that names it."""
-    try:
-        with Image.open(path) as image:
-            yield image
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such image file") from None
-    except (Image.DecompressionBombError, OSError, SyntaxError, struct.error) as error:
-        raise ValueError(f"{path}: not a readable image ({error})") from None
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-
-
-def _decode_jpeg(path: str | PathLike[str], image: Image.Image) -> NDArray[np.uint8] | None:
-    """Return what `_from_pil` makes of an RGB JPEG file, sooner; None where Pillow must look.
+def _decode_jpeg(image: ImageFile.ImageFile) -> NDArray[np.uint8] | None:
+    """Return what `_decode` makes of an RGB JPEG file, sooner; None where Pillow must look.
 
     Pillow decodes as fast as OpenCV, but takes as long again to hand over a large photo.
     """
-    if image.format not in ("JPEG", "MPO") or image.mode != "RGB":
+    file = image.fp
+    if image.format not in ("JPEG", "MPO") or image.mode != "RGB" or file is None:
         return None
-    data = np.fromfile(path, np.uint8)
+    file.seek(0)
+    data = np.frombuffer(file.read(), np.uint8)
     # What is cut off, Pillow refuses; not every OpenCV does.
     if data[-2:].tolist() != [0xFF, 0xD9]:
         return None
     decoded = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     if decoded is None or decoded.shape != (image.height, image.width, 3):
         return None
-    orientation = 1
-    with suppress(*BAD_EXIF):
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    turn = TURNS.get(orientation, np.asarray)
-    return np.ascontiguousarray(turn(decoded), np.uint8)
+    return np.ascontiguousarray(_turned(decoded, image), np.uint8)
 
 
 def _from_pil(image: Image.Image) -> NDArray[np.uint8]:
+    unread, kind = getattr(image, "tile", ()), image.format
+    if unread and kind not in FORMATS:
+        raise ValueError(f"expected an image of {', '.join(FORMATS)}, got {kind}: convert it first")
     try:
-        image.load()
-    except SyntaxError as error:
-        raise ValueError(f"not a readable image ({error})") from None
-    with suppress(*BAD_EXIF):
-        image = ImageOps.exif_transpose(image)
+        return _decode(image)
+    except ValueError:
+        raise
+    except DAMAGE as error:
+        raise ValueError(f"not a readable image ({one_line(error)})") from None
+
+
+def _decode(image: Image.Image) -> NDArray[np.uint8]:
+    image.load()
     if image.mode.startswith("I"):
-        return _from_array(np.asarray(image).astype(np.uint16))
+        return _from_array(_turned(_whole_numbers(image), image))
+    source = image
     if image.mode != "F" and (image.mode != "RGB" or image.has_transparency_data):
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    return _from_array(np.asarray(image))
+    return _from_array(_turned(np.asarray(image), source))
+
+
+def _turned(array: NDArray, image: Image.Image) -> NDArray:
+    return TURNS.get(orientation(image), np.asarray)(array)
+
+
+def _whole_numbers(image: Image.Image) -> NDArray:
+    """Return the values of a picture of more than 8 bits as uint8 or uint16, by their range."""
+    values = np.asarray(image)
+    low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
+    if low < 0 or high > DEEPEST:
+        raise ValueError(
+            f"expected whole values 0..{DEEPEST}, got {low}..{high} (mode {image.mode}): scale "
+            "them to 8 or 16 bits without a sign first"
+        )
+    # Older versions of Pillow have mode I for 16 bits, too.
+    deep = image.mode != "I" or image.format in ("PNG", "PPM") or high > 255
+    return values.astype(np.uint16 if deep else np.uint8)
 
 
 def _from_array(array: NDArray) -> NDArray[np.uint8]:
@@ -156,6 +159,12 @@ def _to_uint8(array: NDArray) -> NDArray[np.uint8]:
     if array.dtype == bool:
         return array.astype(np.uint8) * np.uint8(255)
     if array.dtype.newbyteorder("=") == np.uint16:
+        if 0 < array.max() <= 255:
+            warnings.warn(
+                "an image of 16 bits whose values end at 255 at most is nearly black: if it has "
+                "8 bits, convert it to uint8",
+                stacklevel=2,
+            )
         return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if np.issubdtype(array.dtype, np.floating):
         if array.min() >= 0 and array.max() <= 1:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dextr.common.files import replacing
-from dextr.common.images import open_image
+from dextr.common.image_files import open_image
+from dextr.common.mask_kinds import values_of
 
 # Class k is the k-th; 0 is background.
 VOC_CATEGORIES = (
@@ -74,17 +75,34 @@ def paint(
     return labels
 
 
+def labels_of(object_id: NDArray, image: NDArray) -> NDArray[np.int64]:
+    """Return the value (N,) of each object in its image's label map.
+
+    It is the object's number where no number of the data set exceeds 254, else (COCO's annotation
+    ids) its position among its image's objects, from 1. The images (N,) ascend.
+
+    >>> labels_of(np.array([7, 9000, 12]), np.array([0, 0, 1])).tolist()
+    [1, 2, 1]
+    """
+    ids = np.asarray(object_id, dtype=np.int64)
+    if ids.size == 0 or (ids.min() >= 1 and ids.max() <= MOST_OBJECTS):
+        return ids
+    return np.arange(len(ids)) - np.searchsorted(image, image) + 1
+
+
 def read_label_map(path: str | PathLike[str]) -> NDArray[np.integer]:
     """Read the labels (H, W) of a mask file: palette indices, grey values, or 0 and 1 of 1 bit.
+
+    Of a mask in an alpha channel that is read, and grey palettes with white first go by their
+    colours; see `mask_kinds.values_of`.
 
     Raises:
         ValueError: The file is missing, no image, coloured, or its labels leave 0..65535.
     """
     with open_image(path) as image:
-        labels = np.asarray(image)
+        labels = values_of(image)
     if labels.ndim == 3:
-        colours = labels[:, :, :3] if labels.shape[2] >= 3 else labels[:, :, :1]
-        labels = colours[:, :, 0]
+        colours, labels = labels, labels[:, :, 0]
         if (colours != labels[:, :, None]).any():
             raise ValueError(
                 f"{path}: expected a mask of one channel (palette or grey), got colours; save "
@@ -92,7 +110,7 @@ def read_label_map(path: str | PathLike[str]) -> NDArray[np.integer]:
             )
     if labels.dtype == bool:
         return labels.astype(np.uint8)
-    least, most = labels.min(), labels.max()
+    least, most = (labels.min(), labels.max()) if labels.size else (0, 0)
     if labels.dtype.kind not in "ui" or least < 0 or most > LARGEST_LABEL:
         raise ValueError(
             f"{path}: expected whole labels from 0 to {LARGEST_LABEL}, got "

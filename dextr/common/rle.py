@@ -1,16 +1,14 @@
-"""Masks as COCO has them: run lengths, checked, exact; and what its annotation files hold."""
+"""Masks as COCO has them: run lengths, checked, exact."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dextr.common.files import read_json
+from dextr.common.coco_json import outlines_of, shortened, whole_number
 
-COORDINATE_LIMIT = 100_000  # pycocotools walks every pixel of an edge, whatever its length
 MOST_PIXELS = 2**29
 LONGEST_RUN = 60  # bits
 
@@ -36,19 +34,17 @@ def rle_to_mask(rle: dict[str, Any]) -> NDArray[np.bool_]:
     Raises:
         ValueError: They are none, or do not add up to the size they state.
     """
-    try:
-        height, width = (int(n) for n in rle["size"])
-        return decode(encode_segmentation(rle, (height, width))[1], (height, width))
-    except (KeyError, TypeError, OverflowError) as error:
-        raise ValueError(f"not run lengths with 'size' and 'counts': {error}") from None
+    hw = _size_of(rle)
+    return decode(encode_segmentation(rle, hw)[1], hw)
 
 
 def encode_segmentation(segmentation: Any, hw: tuple[int, int]) -> tuple[int, bytes]:
     """Return the area and the compressed run lengths of polygons or run lengths.
 
     Args:
-        segmentation: COCO's field: a list of flat x, y lists, or `counts` with `size`; None or
-            empty is an object without pixels.
+        segmentation: COCO's field: a list of flat x, y lists, or `counts` with `size`. Also what
+            tools make of it: one flat list, lists of x, y pairs, lists nested once more, run
+            lengths in a list. None or empty is an object without pixels.
         hw: Height and width of the image.
 
     Raises:
@@ -56,29 +52,50 @@ def encode_segmentation(segmentation: Any, hw: tuple[int, int]) -> tuple[int, by
     """
     from pycocotools import mask as coco_mask
 
-    if not segmentation:
+    if segmentation is None or (isinstance(segmentation, (list, dict)) and not segmentation):
         return 0, b""
     if min(hw) < 1 or hw[0] * hw[1] > MOST_PIXELS:
         raise ValueError(f"expected an image of 1 to {MOST_PIXELS} pixels, got {hw[1]} x {hw[0]}")
-    if isinstance(segmentation, dict):
-        height, width = (int(n) for n in segmentation["size"])
-        counts = segmentation["counts"]
-        runs = counts if isinstance(counts, list) else decompress(counts)
-        if (height, width) != hw or sum(runs) != height * width or min(runs, default=0) < 0:
-            raise ValueError(
-                f"run lengths of {width} x {height} that cover {sum(runs)} pixels do not fit "
-                f"the image of {hw[1]} x {hw[0]}"
-            )
-        rle = coco_mask.frPyObjects({"size": [height, width], "counts": runs}, height, width)
+    parts = [segmentation] if isinstance(segmentation, dict) else segmentation
+    if isinstance(parts, list) and all(isinstance(part, dict) for part in parts):
+        rles = [_runs_of(part, hw) for part in parts]
     else:
-        polygons = [np.asarray(outline, float) for outline in segmentation if len(outline) >= 6]
-        if not polygons:
-            return 0, b""
-        for xy in polygons:
-            if xy.ndim != 1 or xy.size % 2 or not (np.abs(xy) < COORDINATE_LIMIT).all():
-                raise ValueError("expected polygons as flat lists x, y, ... of finite numbers")
-        rle = coco_mask.merge(coco_mask.frPyObjects([xy.tolist() for xy in polygons], *hw))
+        polygons = [outline for outline in outlines_of(parts, hw) if len(outline) >= 6]
+        rles = coco_mask.frPyObjects(polygons, *hw) if polygons else []
+    if not rles:
+        return 0, b""
+    rle = rles[0] if len(rles) == 1 else coco_mask.merge(rles)
     return int(coco_mask.area(rle)), rle["counts"]
+
+
+def _size_of(rle: Any) -> tuple[int, int]:
+    """Return the height and width that run lengths state; a ValueError if they are none."""
+    size = rle.get("size") if isinstance(rle, dict) else None
+    if not isinstance(size, (list, tuple)) or len(size) != 2 or "counts" not in rle:
+        raise ValueError(
+            f"expected run lengths with 'size' [height, width] and 'counts', got {shortened(rle)}"
+        )
+    return whole_number(size[0], "a height"), whole_number(size[1], "a width")
+
+
+def _runs_of(rle: dict[str, Any], hw: tuple[int, int]) -> dict[str, Any]:
+    """Return run lengths, checked, as pycocotools has them."""
+    from pycocotools import mask as coco_mask
+
+    (height, width), counts = _size_of(rle), rle["counts"]
+    if isinstance(counts, list):
+        plain = set(map(type, counts)) <= {int}
+        runs = counts if plain else [whole_number(n, "a run's length") for n in counts]
+    elif isinstance(counts, (str, bytes)):
+        runs = decompress(counts)
+    else:
+        raise ValueError(f"expected 'counts' as a list or a text, got {shortened(counts)}")
+    if (height, width) != hw or sum(runs) != height * width or min(runs, default=0) < 0:
+        raise ValueError(
+            f"run lengths of {width} x {height} that cover {sum(runs)} pixels do not fit "
+            f"the image of {hw[1]} x {hw[0]}"
+        )
+    return coco_mask.frPyObjects({"size": [height, width], "counts": runs}, height, width)
 
 
 def decompress(counts: str | bytes) -> list[int]:
@@ -123,16 +140,3 @@ def decode(counts: bytes | str, hw: tuple[int, int]) -> NDArray[np.bool_]:
     if not counts:
         return np.zeros(hw, bool)
     return np.ascontiguousarray(coco_mask.decode({"size": list(hw), "counts": counts}), dtype=bool)
-
-
-def read_coco(path: Path) -> dict[str, Any]:
-    """Return what a COCO annotation file holds; a ValueError if it is none."""
-    return check_coco(path, read_json(path, "annotation file"))
-
-
-def check_coco(path: Path, content: Any) -> dict[str, Any]:
-    """Return a file's content; a ValueError if it lacks one of COCO's three lists."""
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(content, dict) or not isinstance(content.get(key), list):
-            raise ValueError(f"{path}: not COCO's format: expected a list under {key!r}")
-    return content

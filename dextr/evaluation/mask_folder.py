@@ -11,36 +11,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dextr.common.files import inside
-from dextr.common.label_png import MOST_OBJECTS, paint, read_label_map, write_label_map, write_mask
+from dextr.common.image_files import open_image
+from dextr.common.label_png import (
+    LARGEST_LABEL,
+    MOST_OBJECTS,
+    VOID_LABEL,
+    paint,
+    read_label_map,
+    write_label_map,
+    write_mask,
+)
+from dextr.common.mask_kinds import is_soft
 from dextr.samples import Instance
-
-
-def labels_of(object_id: NDArray, image: NDArray) -> NDArray[np.int64]:
-    """Return the value (N,) of each object in its image's label map.
-
-    It is the object's number where no number of the data set exceeds 254, else (COCO's annotation
-    ids) its position among its image's objects, from 1. The images (N,) ascend.
-
-    >>> labels_of(np.array([7, 9000, 12]), np.array([0, 0, 1])).tolist()
-    [1, 2, 1]
-    """
-    ids = np.asarray(object_id, dtype=np.int64)
-    if ids.size == 0 or (ids.min() >= 1 and ids.max() <= MOST_OBJECTS):
-        return ids
-    return np.arange(len(ids)) - np.searchsorted(image, image) + 1
 
 
 class MaskFolder:
     """A folder with a PNG per object or per image.
 
-    - `objects/IMAGE/OBJECT.png`: one object's mask, 0 and 255 (or 0 and 1). Other grey values
-      are probabilities: value / 255 (16 bits: / 65535) is compared with the threshold.
+    - `objects/IMAGE/OBJECT.png`: one object's mask, 0 and 255 (or 0 and 1, where all files are
+      so). Other grey values are probabilities: value / 255 (16 bits: / 65535) is compared with
+      the threshold.
     - `IMAGE.png`: all objects of an image as a palette PNG like VOC's, or a grey one of 8 or 16
-      bits; see `labels_of`. A pixel holds one object only, so overlaps are lost.
+      bits; see `label_png.labels_of`. A pixel holds one object only, so overlaps are lost. Object
+      1 may be drawn as 0 and 255.
     """
 
     def __init__(self, root: str | PathLike[str]) -> None:
         self.root = Path(root)
+        self._all_masks: bool | None = None
 
     def object_path(self, image_id: str, object_id: int) -> Path:
         """Return where one object's mask lies."""
@@ -77,12 +75,48 @@ class MaskFolder:
         own = self.object_path(instance.image_id, instance.object_id)
         shared = self.map_path(instance.image_id)
         if own.exists():
-            values = read_label_map(own)
-            full = 255 if values.dtype == np.uint8 else 65535
-            return values / (full if values.max(initial=0) > 1 else 1)
+            values = self._checked(own, instance)
+            most = values.max(initial=0)
+            return values / (1 if most <= 1 and self._holds_masks(own) else _full(values))
         if shared.exists():
-            return (read_label_map(shared) == label).astype(np.float32)
+            values = self._checked(shared, instance)
+            if label == 1 and (is_soft(values) or _is_binary(values)):
+                return values / _full(values)
+            return (values == label).astype(np.float32)
         raise ValueError(
             f"no mask of {instance.name}: expected {own} (one object) or {shared} (label map, "
             f"value {label})"
         )
+
+    def _checked(self, path: Path, instance: Instance) -> NDArray[np.integer]:
+        """Return a file's values; one that is larger than the image is not decoded."""
+        with open_image(path) as picture:
+            width, height = picture.size
+        if height * width > instance.hw[0] * instance.hw[1]:
+            raise ValueError(
+                f"{path}: expected a mask of {instance.name} {instance.hw}, got {(height, width)}"
+            )
+        return read_label_map(path)
+
+    def _holds_masks(self, path: Path) -> bool:
+        """Whether 1 of 255 is an object here, no probability: of 1 bit, a palette, or all are so.
+
+        All files are looked at once, and only as far as the first with a larger value.
+        """
+        with open_image(path) as picture:
+            if picture.mode in ("1", "P"):
+                return True
+        if self._all_masks is None:
+            files = sorted((self.root / "objects").rglob("*.png"))
+            self._all_masks = all(read_label_map(file).max(initial=0) <= 1 for file in files)
+        return self._all_masks
+
+
+def _full(values: NDArray) -> int:
+    return VOID_LABEL if values.dtype == np.uint8 else LARGEST_LABEL
+
+
+def _is_binary(values: NDArray) -> bool:
+    return bool(
+        values.max(initial=0) == _full(values) and np.isin(values, (0, _full(values))).all()
+    )

@@ -55,6 +55,7 @@ def _add_data(group: argparse._ArgumentGroup, datasets: Sequence[str]) -> None:
     add("--root", metavar="DIR", help="the data set's folder")
     add("--split", metavar="NAME", help="part of it (default: the one for validation)")
     add("--annotations", metavar="FILE", help="coco: the instances file, if not below --root")
+    add("--keep-crowd", action="store_true", help="coco: crowd regions (iscrowd 1) are objects too")
     add("--categories", metavar="NAME", nargs="+", help="objects of these categories only")
     add("--limit", metavar="N", type=positive, help="N objects, evenly spread over the data set")
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from dextr.annotation.objects import AnnotatedObject
 from dextr.common.files import new_folder, unique_names
-from dextr.common.images import ImageLike, as_rgb, image_files, readable_suffixes
+from dextr.common.image_files import image_files, readable_suffixes
+from dextr.common.images import ImageLike, as_rgb
 from dextr.common.label_png import MOST_OBJECTS, paint, write_label_map, write_mask
 from dextr.visualize import overlay, save_picture
 from dextr.window.session_file import SessionFile

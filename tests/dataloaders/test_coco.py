@@ -1,5 +1,6 @@
 import json
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -57,6 +58,79 @@ def test_objects_may_overlap(coco):
     ]
     assert shared == [(s.shapes[0] & s.shapes[1]).sum() for s in scenes.values()]
     assert max(shared) > 0
+
+
+SQUARE = [10, 20, 40, 20, 40, 50, 10, 50]
+PAIRS = [[10, 20], [40, 20], [40, 50], [10, 50]]
+
+
+def runs_in_two(hw):
+    """A list of two run lengths, the square's upper and lower half."""
+    upper, lower = np.zeros((2, *hw), bool)
+    upper[20:35, 10:40] = lower[35:50, 10:40] = True
+    return [uncompressed_rle(half) for half in (upper, lower)]
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        [SQUARE],
+        SQUARE,
+        PAIRS,
+        [PAIRS],
+        [[SQUARE]],
+        [[PAIRS]],
+        [[1, 1, 5, 5], SQUARE],
+        [[float(x) for x in SQUARE]],
+        runs_in_two,
+    ],
+)
+def test_shapes_that_tools_write_are_the_same_square(coco, segmentation):
+    path, images, scenes = coco
+    hw = scenes["000000000041"].labels.shape
+    written = segmentation(hw) if callable(segmentation) else segmentation
+    change(path, lambda c: c["annotations"][0].update(segmentation=written))
+    instances = CocoInstances(path, images)
+    expected = np.zeros(hw, bool)
+    expected[20:50, 10:40] = True
+    assert np.array_equal(instances[instances.index.object_id.tolist().index(101)].mask, expected)
+
+
+@pytest.mark.parametrize(("mark", "crowd"), [(0, 0), (1, 1), (True, 1), (False, 0), (None, 0)])
+def test_crowd_regions_are_counted_and_can_be_kept(coco, mark, crowd):
+    path, images, _ = coco
+
+    def edit(content):
+        for record in content["annotations"]:
+            record["iscrowd"] = mark
+
+    change(path, edit)
+    if crowd:
+        with pytest.warns(UserWarning, match="9 of 9 annotations are crowd regions .*--keep-crowd"):
+            assert len(CocoInstances(path, images)) == 0
+    else:
+        assert len(CocoInstances(path, images)) == 9
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(CocoInstances(path, images, keep_crowd=True)) == 9
+
+
+def test_labels_in_maps_stay_when_categories_are_left_out(coco):
+    path, images, _ = coco
+    everything, dogs = CocoInstances(path, images), CocoInstances(path, images, ["dog"])
+    labels = dict(zip(everything.index.object_id, everything.index.label, strict=True))
+    assert set(labels.values()) == {1, 2} or set(labels.values()) == set(labels)
+    assert dogs.index.label.tolist() == [labels[k] for k in dogs.index.object_id]
+
+
+def test_backslashes_in_file_names(coco):
+    path, images, _ = coco
+    (images / "sub").mkdir()
+    (images / "000000000041.jpg").rename(images / "sub" / "a.jpg")
+    change(path, lambda c: c["images"][0].update(file_name="sub\\a.jpg"))
+    instances = CocoInstances(path, images)
+    assert instances.image_id(0) == "sub_a"
+    assert instances[0].image.shape[2] == 3
 
 
 def test_crowd_is_left_out_and_ids_are_kept(coco):
@@ -123,18 +197,35 @@ def test_an_object_without_pixels_does_not_appear(coco, segmentation):
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("image_id", 7, "annotation 101: no 7"),
-        ("category_id", 7, "annotation 101: no 7"),
+        ("image_id", 7, "annotation 101: there is no image 7 in the file"),
+        ("image_id", "x", "annotation 101: expected 'image_id' as a whole number, got 'x'"),
+        ("image_id", 1e999, "annotation 101: expected 'image_id' as a whole number"),
+        ("category_id", 7, "annotation 101: there is no category 7 in the file"),
+        ("id", 2**63, "annotation 9223372036854775808: expected an id as a whole number"),
+        ("id", 1.5, "annotation 1.5: expected an id as a whole number"),
+        ("iscrowd", "0", "annotation 101: expected 'iscrowd' 0 or 1, got '0'"),
+        ("iscrowd", 2, "expected 'iscrowd' 0 or 1, got 2"),
+        ("iscrowd", [], "expected 'iscrowd' 0 or 1"),
         ("segmentation", [[1, 1, 5, 5, 9, 9, 3]], "flat lists"),
         ("segmentation", [[1, 1, 5, 5, 9, NAN]], "finite"),
         ("segmentation", [[1, 1, 5, 5, 9, 1e9]], "finite"),
-        ("segmentation", [[1, 1, 5, 5, 9, "a"]], "annotation 101: could not convert"),
-        ("segmentation", 3, "annotation 101: .*not iterable"),
+        ("segmentation", [[1, 1, 5, 5, 9, "a"]], "annotation 101: expected a segmentation of poly"),
+        ("segmentation", [[1, 1, 5]], "flat lists"),
+        ("segmentation", [[1, 1, 5, 5, 9, True]], "expected a segmentation"),
+        ("segmentation", [[[[[[1, 1, 5, 5, 9, 9]]]]]], "expected a segmentation"),
+        ("segmentation", [{"size": [94, 95]}, [1, 2]], "expected a segmentation"),
+        ("segmentation", 7.5, "annotation 101: expected a segmentation"),
+        ("segmentation", "M 0 0 L 5 5", "annotation 101: expected a segmentation"),
+        ("segmentation", [94 * 95 - 9, 2, 3, 4, 0, 0], "polygon or run lengths"),
+        ("segmentation", [[0, 0, 99_999, 99_999] * 2000], "an outline of at most"),
+        ("segmentation", 3, "annotation 101: expected a segmentation of polygons .* got 3"),
         ("segmentation", {"size": [2, 2], "counts": [4]}, "do not fit the image"),
         ("segmentation", {"size": [94, 95], "counts": [5, 6]}, "do not fit the image"),
         ("segmentation", {"size": [94, 95], "counts": [-5, 8935]}, "do not fit the image"),
         ("segmentation", {"size": [94, 95], "counts": "abc"}, "do not fit the image"),
-        ("segmentation", {"size": [94, 95]}, "annotation 101: no 'counts'"),
+        ("segmentation", {"size": [94, 95]}, "annotation 101: expected run lengths with 'size' "),
+        ("segmentation", {"size": [94, 95], "counts": 3}, "'counts' as a list or a text"),
+        ("segmentation", {"size": [94, 95], "counts": [0.5, 8929.5]}, "a run's length as a whole"),
         ("id", 102, "same id"),
     ],
 )
@@ -149,7 +240,14 @@ def test_a_broken_annotation_is_named(coco, field, value, message):
     ("edit", "message"),
     [
         (lambda c: c.pop("categories"), "list under 'categories'"),
-        (lambda c: c["images"][0].pop("height"), "lacks or spoils 'height'"),
+        (lambda c: c["images"][0].update(id=2**63), "image 9223372036854775808: expected an id"),
+        (lambda c: c["images"][0].update(height=1e999), "image 41: expected a height as a whole"),
+        (lambda c: c["images"][0].update(width=10**10), "image 41: expected a size in pixels"),
+        (lambda c: c["images"][0].update(file_name=7), "image 41: expected 'file_name' in words"),
+        (lambda c: c["images"].append([]), "image \\[\\]: expected a record"),
+        (lambda c: c["categories"][0].update(id=None), "category None: expected an id"),
+        (lambda c: c["categories"].append({"id": 1, "name": "x"}), "two categories have the same"),
+        (lambda c: c["images"][0].pop("height"), "image 41: 'height' is missing"),
         (lambda c: c["images"][0].update(id=48), "two images have the same id"),
         (lambda c: c["annotations"].append(3), "annotation 3"),
     ],
@@ -187,7 +285,7 @@ def test_another_size_names_image_and_file(coco):
     path, images, _ = coco
     Image.new("RGB", (33, 44)).save(images / "000000000041.jpg")
     with pytest.raises(ValueError, match=f"041.jpg.*33 x 44.*{re.escape(str(path))}"):
-        CocoInstances(path, images)[0]
+        CocoInstances(path, images)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 import re
 import warnings
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 from support.objects import rows_of, slow_rows
 from support.trees import make_folder, write_grey, write_palette
 
+from dataloaders.files import read_headers
 from dataloaders.folder import FolderInstances
 
 
@@ -123,13 +125,111 @@ def test_colour_masks_are_refused(folder):
         FolderInstances(folder)
 
 
-def test_soft_masks_are_refused(folder):
-    soft = np.zeros((40, 40), np.uint8)
-    soft[10:30, 10:30] = 255
-    soft[9, 10:30] = np.arange(20, 240, 11)
-    put(folder, "a", soft)
-    with pytest.raises(ValueError, match=r"a.png: looks like a soft grey mask"):
+HARD = cv2.circle(np.zeros((80, 100), np.uint8), (45, 40), 25, 255, -1)
+SOFTENED = {
+    "halved": lambda m: cv2.resize(m, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA),
+    "blurred": lambda m: cv2.GaussianBlur(m, (3, 3), 0),
+    "blurred more": lambda m: cv2.GaussianBlur(m, (15, 15), 3),
+    "enlarged": lambda m: cv2.resize(m, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR),
+    "enlarged more": lambda m: cv2.resize(m, None, fx=5, fy=5, interpolation=cv2.INTER_CUBIC),
+    "levels": lambda m: cv2.blur(m, (2, 2)),
+    "16 bits": lambda m: cv2.blur(m, (3, 3)).astype(np.uint16) * 257,
+    "turned": lambda m: cv2.warpAffine(m, cv2.getRotationMatrix2D((50, 40), 10, 1), (100, 80)),
+    "numbered 3": lambda m: cv2.resize(m // 85, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR),
+}
+
+
+@pytest.mark.parametrize("kind", SOFTENED)
+def test_a_soft_mask_is_cut_at_the_middle_and_does_not_decide_for_others(folder, kind, own_cache):
+    put(folder, "a", SOFTENED[kind](HARD))
+    for name in "bcde":
+        put(folder, name, HARD)
+    for _ in ("built", "from the cache"):
+        with pytest.warns(UserWarning, match=r"a\.png has soft edges .* at the middle \(1 such"):
+            instances = FolderInstances(folder)
+        assert [(i.image_id, i.object_id) for i in instances] == [(name, 1) for name in "abcde"]
+        for instance in list(instances)[1:]:
+            assert np.array_equal(instance.mask, HARD > 0)
+        soft = instances[0].mask
+        assert soft.sum() == instances.index.area[0]
+        assert not instances[0].void.any()
+        hard = cv2.resize(HARD, soft.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
+        if kind != "turned":
+            assert (soft & hard).sum() / (soft | hard).sum() > 0.93
+
+
+def test_maps_of_numbers_are_not_soft(tmp_path):
+    for seed in range(20):
+        scenes = make_folder(tmp_path / str(seed), seed=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            instances = FolderInstances(tmp_path / str(seed))
+        assert rows_of(instances) == slow_rows([s.labels for s in scenes.values()])
+
+
+def test_other_grey_masks_are_left_out_by_name(folder):
+    noise = np.random.default_rng(0).integers(1, 255, (40, 40)).astype(np.uint8)
+    noise[:, 8:] = 255
+    noise[:4] = 0
+    put(folder, "a", noise)
+    put(folder, "b", np.array([[0, 255]], np.uint8))
+    with pytest.warns(UserWarning, match=r"a.png looks like a soft grey mask .* left out \(1 such"):
+        assert rows_of(FolderInstances(folder)) == [(1, 1, -1, 1)]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+@pytest.mark.parametrize("hidden", ["white", "black"])
+def test_a_mask_in_the_alpha_channel(folder, mode, hidden):
+    def cut_out(path, labels):
+        shown = np.where(labels > 0, 255, 255 if hidden == "white" else 0).astype(np.uint8)
+        channels = [shown] * (3 if mode == "RGBA" else 1)
+        Image.fromarray(np.dstack([*channels, labels]), mode).save(path)
+
+    put(folder, "a", HARD, cut_out)
+    put(folder, "b", HARD)
+    instances = FolderInstances(folder)
+    assert [int(i.mask.sum()) for i in instances] == [np.count_nonzero(HARD)] * 2
+
+
+def test_labels_beside_a_constant_alpha_are_read(folder):
+    def opaque(path, labels):
+        Image.fromarray(np.dstack([labels, np.full_like(labels, 255)]), "LA").save(path)
+
+    put(folder, "a", ZERO_ONE * np.uint8(7), opaque)
+    assert rows_of(FolderInstances(folder)) == [(0, 7, -1, 3)]
+
+
+def test_labels_where_it_is_transparent_are_refused(folder):
+    labels = np.array([[0, 3, 4]], np.uint8)
+    alpha = np.array([[255, 255, 0]], np.uint8)
+    put(folder, "a", labels, lambda p, x: Image.fromarray(np.dstack([x, alpha]), "LA").save(p))
+    with pytest.raises(ValueError, match=r"a\.png: labels where the picture is transparent"):
         FolderInstances(folder)
+
+
+def with_palette(colours):
+    def write(path, indices):
+        picture = Image.fromarray(indices.astype(np.uint8), "P")
+        picture.putpalette([value for grey in colours for value in (grey,) * 3])
+        picture.save(path)
+
+    return write
+
+
+@pytest.mark.parametrize("suffix", ["png", "gif", "tif"])
+@pytest.mark.parametrize(
+    ("colours", "indices", "expected"),
+    [
+        ((0, 255), [[0, 1, 1]], [[0, 1, 1]]),
+        ((255, 0), [[1, 0, 0]], [[0, 1, 1]]),
+        ((255, 0, 0), [[2, 0, 0]], [[0, 1, 1]]),
+        ((255, 0), [[0, 0, 0]], [[1, 1, 1]]),
+    ],
+)
+def test_black_and_white_palettes_go_by_their_colours(folder, suffix, colours, indices, expected):
+    Image.new("RGB", (3, 1)).save(folder / "images" / "a.png")
+    with_palette(colours)(folder / "masks" / f"a.{suffix}", np.array(indices))
+    assert np.array_equal(FolderInstances(folder)[0].mask, np.array(expected) > 0)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +303,43 @@ def test_a_person_s_photo_taken_upright_fits_its_mask(folder):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (2, 3)).save(folder / "images" / "a.png", exif=exif)
-    assert FolderInstances(folder)[0].hw == (2, 3)
+    with pytest.warns(
+        UserWarning, match=r"1 of 1 photos are turned by their EXIF data, such as .*a"
+    ):
+        assert FolderInstances(folder)[0].hw == (2, 3)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_exif_turns_are_said_once_a_data_set(folder, suffix, turn):
+    """The upright photo is 30 x 20; a mask that was drawn on the photo as it is stored."""
+    stored = (20, 30) if turn < 5 else (30, 20)
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    for name in "ab":
+        path = folder / "images" / f"{name}.{suffix}"
+        Image.new("RGB", stored[::-1]).save(path, exif=exif)
+        write_grey(folder / "masks" / f"{name}.png", np.ones((20, 30), np.uint8))
+    assert read_headers(folder / "images", [path.name]).tolist() == [[20, 30, turn]]
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert FolderInstances(folder)[0].hw == (20, 30)
+    assert [str(w.message).split(" are")[0] for w in said] == ["2 of 2 photos"] * (turn > 1)
+    if turn >= 5:
+        write_grey(folder / "masks" / "a.png", np.ones(stored, np.uint8))
+        with pytest.raises(
+            ValueError, match=rf"a\.{suffix} is 30 x 20 .*a\.png is 20 x 30; .*EXIF"
+        ):
+            FolderInstances(folder)
+
+
+def test_another_size_is_said_at_the_start(folder):
+    for name in "abc":
+        put(folder, name, np.ones((20, 30), np.uint8))
+    write_grey(folder / "masks" / "b.png", np.ones((21, 30), np.uint8))
+    write_grey(folder / "masks" / "c.png", np.zeros((99, 30), np.uint8))
+    with pytest.raises(ValueError, match=r"b\.png is 30 x 20 pixels, but .*b\.png is 30 x 21$"):
+        FolderInstances(folder)
 
 
 def test_real_folders(real_data):

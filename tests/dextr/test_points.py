@@ -5,6 +5,7 @@ import itertools
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from support.made import random_mask
@@ -38,12 +39,15 @@ FOUR = [(1, 5), (8, 4), (4, 0), (5, 9)]
         (None, "x, y pairs"),
         ([*FOUR[:3], (float("nan"), 3)], r"finite numbers, got \(nan, 3\)$"),
         ([*FOUR[:3], (3, float("inf"))], "finite"),
-        ([*FOUR[:3], (10.6, 3)], r"\(10.6, 3\) lies outside the image of 11 x 10 pixels"),
-        ([*FOUR[:3], (3, 9.6)], "outside"),
+        ([*FOUR[:3], (11.1, 3)], r"\(11.1, 3\) lies outside .* of 11 x 10 pixels: .* x <= 11 and"),
+        ([*FOUR[:3], (3, 10.1)], "outside"),
         ([*FOUR[:3], (-0.6, 3)], "outside"),
         ([*FOUR[:3], (3, -1)], "outside"),
         ([(3, 4)] * 4, r"all 4 points are \(3, 4\)"),
         ([(3, 4)] * 6, "click four"),
+        (FOUR * 251, "at most 1000 points of an object, got 1004"),
+        (torch.ones(4, 2, requires_grad=True), "numbers"),
+        (torch.ones(4, 2).to_sparse(), "numbers"),
     ],
 )
 def test_points_that_cannot_be_used(points, message):
@@ -54,6 +58,9 @@ def test_points_that_cannot_be_used(points, message):
 def test_points_on_the_rim_are_moved_onto_the_border_pixel():
     points = [(-0.5, 5), (10.5, 4), (4, -0.25), (5, 9.5)]
     assert check_points(points, (10, 11)).tolist() == [[0, 5], [10, 4], [4, 0], [5, 9]]
+    # As tools say it that count from the pixels' corners: x = width is the right-most edge.
+    corners = [(0, 5), (11, 4), (4, 0), (5, 10)]
+    assert check_points(corners, (10, 11)).tolist() == [[0, 5], [10, 4], [4, 0], [5, 9]]
     assert check_points(np.array(FOUR, np.int32), (10, 11)).tolist() == [list(p) for p in FOUR]
 
 

@@ -148,7 +148,7 @@ def test_images_of_odd_sizes(hw):
     [
         (CLICKS[:3], "at least 4"),
         ([*CLICKS[:3], (np.nan, 1)], "finite"),
-        ([*CLICKS[:3], (80, 1)], "outside"),
+        ([*CLICKS[:3], (81, 1)], "outside"),
         ([(1, 1)] * 4, "different"),
         ([1, 2, 3, 4], "pairs"),
     ],

@@ -59,13 +59,10 @@ class ListInstances(Instances):
         self.category_names = category_names
         self.instances = instances
         names = list(dict.fromkeys(i.image_id for i in instances))
-        self.index = ObjectIndex(
-            np.array(names),
-            np.array([names.index(i.image_id) for i in instances], np.int32),
-            np.array([i.object_id for i in instances], np.int64),
-            np.array([i.category for i in instances], np.int32),
-            np.array([i.mask.sum() for i in instances], np.int64),
-        )
+        rows = [
+            (names.index(i.image_id), i.object_id, i.category, int(i.mask.sum())) for i in instances
+        ]
+        self.index = ObjectIndex.of_rows(names, rows)
 
     def read_image(self, image: int) -> NDArray[np.uint8]:
         return self.instances[int(np.searchsorted(self.index.image, image))].image

@@ -1,7 +1,9 @@
 """`python -m dextr annotate` as a person runs it; the network is untrained, its masks boxes."""
 
 import csv
+import errno
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -150,7 +152,8 @@ class TestCoco:
         scenes = make_coco(tmp_path / "made")
         truth = tmp_path / "made" / "annotations" / "instances_val2017.json"
         code, _, err = annotate(truth, "--from-masks", images=tmp_path / "made" / "val2017")
-        assert (code, err.count("left out")) == (0, 0)
+        assert "1 of 9 annotations are crowd regions" in err
+        assert (code, err.count("left out: ")) == (0, 0)
         found, given = COCO(tmp_path / "out" / "instances.json"), COCO(truth)
         objects = [a for a in given.anns.values() if not a["iscrowd"]]
         assert sorted(found.anns) == [a["id"] for a in objects]
@@ -194,6 +197,65 @@ def test_png_loads_in_our_loader(annotate, points, tmp_path):
     assert "objects holds 2 masks of an earlier run" in err
 
 
+@pytest.mark.parametrize("layout", ["voc", "png"])
+def test_odd_names_stay_apart_and_below_the_output(annotate, tmp_path, images, layout):
+    """Dots, two that would have one name, one that is not UTF-8, a folder as Windows has it."""
+    names = ["...png", "..png", "s/a.png", "s_a.png", "\udcff.png", "win\\b.png"]
+    shutil.copytree(images / "s", images / "win")
+    for name in names:
+        Image.new("RGB", HW[::-1]).save(images / name.replace("\\", "/"), "PNG")
+    entries = [
+        {"image": name, "points": corners((3, 4, 20 + k, 30))} for k, name in enumerate(names)
+    ]
+    points = tmp_path / "points.json"
+    points.write_text(json.dumps(entries))
+    code, out, err = annotate(points, "--format", layout)
+    assert (code, out.split(":")[0]) == (0, "6 objects on 6 images"), err
+    assert {p.name for p in tmp_path.iterdir()} <= {"cache", "images", "out", "points.json"}
+    folder = tmp_path / "out"
+    found = PascalInstances(folder, "train") if layout == "voc" else FolderInstances(folder)
+    widths = {instance.image_id: int(instance.mask.any(axis=0).sum()) for instance in found}
+    assert sorted(widths.values()) == [18, 19, 20, 21, 22, 23]
+    assert widths["win_b"] == 23
+
+
+def test_a_picture_too_wide_for_jpeg_is_a_row_left_out(annotate, tmp_path, images):
+    Image.new("RGB", (65_501, 3)).save(images / "wide.png")
+    wide = ("wide.png", (0, 0, 60, 2), "cat")
+    points = write_csv(tmp_path / "p.csv", [wide, OBJECTS[0]])
+    code, out, err = annotate(points, "--format", "voc")
+    assert code == 1
+    assert out.startswith("1 objects on 1 images")
+    assert "wide.png: 65501 pixels long; a JPEG file holds 65500" in err
+    assert annotate(points, "--format", "png")[0] == 0
+
+
+def test_a_full_disk_is_not_a_row_left_out(annotate, points, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("dextr.annotation.label_map_writer.write_label_map", full)
+    code, _, err = annotate(points, "--format", "voc")
+    assert code == 2
+    assert "No space left on device" in err
+
+
+def test_crowd_marks_of_a_tool_can_be_passed_over(annotate, tmp_path):
+    make_coco(tmp_path / "made")
+    truth = tmp_path / "made" / "annotations" / "instances_val2017.json"
+    content = json.loads(truth.read_text())
+    for record in content["annotations"]:
+        record["iscrowd"] = 1
+    truth.write_text(json.dumps(content))
+    given = (truth, "--from-masks"), {"images": tmp_path / "made" / "val2017"}
+    code, _, err = annotate(*given[0], **given[1])
+    assert code == 2
+    assert "9 of 9 annotations are crowd regions" in err
+    assert "--keep-crowd takes them" in err
+    code, out, _ = annotate(*given[0], "--keep-crowd", **given[1])
+    assert (code, out.split(" ")[0]) == (0, "9")
+
+
 def test_turned_photos_are_turned_for_every_reader(annotate, tmp_path, images):
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -228,7 +290,7 @@ def test_bad_rows_are_named_and_the_rest_is_done(annotate, tmp_path, images):
         "6": f"{images / 'none.jpg'}: no such image file",
         "7": said["7"].split(": ", 2)[2],
         "8": "point (70, 1) lies outside the image of 60 x 40 pixels: "
-        "expected 0 <= x <= 59 and 0 <= y <= 39",
+        "expected 0 <= x <= 60 and 0 <= y <= 40",
         "9": "all 4 points are (4, 4): click four different extreme points of the object",
     }
     assert f"{images / 'cut.jpg'}: not a readable image" in said["7"]

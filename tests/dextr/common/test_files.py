@@ -1,9 +1,12 @@
 import hashlib
 import json
-from pathlib import Path
+import re
+from pathlib import Path, PurePath
 
 import platformdirs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dextr.common.files import (
     cache_dir,
@@ -11,7 +14,9 @@ from dextr.common.files import (
     file_sha256,
     new_folder,
     read_json,
+    read_text,
     replacing,
+    unique_names,
     write_json,
 )
 
@@ -100,3 +105,52 @@ def test_cache_of_this_system(monkeypatch, tmp_path):
     monkeypatch.delenv("DEXTR_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_dir() == platformdirs.user_cache_path("dextr", appauthor=False)
+
+
+@pytest.mark.parametrize(
+    ("files", "names"),
+    [
+        ([], []),
+        (["a.jpg", "b/a.jpg", "c.jpg", "c.png"], ["a", "b_a", "c_jpg", "c_png"]),
+        (["s/a.png", "s_a.png"], ["s_a_png_[0-9a-f]{12}"] * 2),
+        (["...png", "..png", ".a.png"], ["__", "_", "_a"]),
+        (["\udcff.png", "\udcfe.png"], ["__png_[0-9a-f]{12}"] * 2),
+        (["a b.png", "c\\d.png", "\0.png"], ["a_b", "c_d", "_"]),
+    ],
+)
+def test_plain_names(files, names):
+    found = unique_names(files)
+    assert list(found) == files
+    for name, expected in zip(found.values(), names, strict=True):
+        assert re.fullmatch(expected, name)
+
+
+@given(st.lists(st.text(min_size=1), unique=True))
+def test_plain_names_differ_and_are_files_in_the_folder(files):
+    names = list(unique_names(files).values())
+    assert len(set(names)) == len(files)
+    for name in names:
+        name.encode()
+        assert PurePath("folder", name).parts == ("folder", name) or not name
+        assert name not in (".", "..")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", ""),
+        ("ä\n".encode(), "ä\n"),
+        ("ä".encode("utf-8-sig"), "ä"),
+        ("ä".encode("utf-16"), None),
+        ("ä".encode("latin-1"), None),
+    ],
+)
+def test_text_is_utf_8_wherever_it_is_read(tmp_path, content, expected):
+    (tmp_path / "a.txt").write_bytes(content)
+    if expected is None:
+        with pytest.raises(ValueError, match=r"a\.txt: not text in UTF-8 .*: save it as UTF-8"):
+            read_text(tmp_path / "a.txt")
+    else:
+        assert read_text(tmp_path / "a.txt") == expected
+    with pytest.raises(ValueError, match=r"b\.txt: not readable \(No such file"):
+        read_text(tmp_path / "b.txt")

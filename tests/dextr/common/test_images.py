@@ -1,9 +1,11 @@
 """Images as people have them, against what a person would expect to see."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
@@ -123,6 +125,113 @@ def test_damaged_exif_data_says_nothing(tmp_path, exif, suffix):
 def test_a_16_bit_file(tmp_path):
     Image.fromarray(GREY.astype(np.uint16) * 257).save(tmp_path / "deep.png")
     np.testing.assert_array_equal(read_image(tmp_path / "deep.png"), three(GREY))
+
+
+BITS_8 = np.array([[0, 100, 255]])
+BITS_16 = np.array([[0, 25700, 65535]])
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+@pytest.mark.parametrize(
+    ("values", "dtype", "expected"),
+    [
+        (BITS_8, np.int32, [0, 100, 255]),
+        (BITS_16, np.int32, [0, 100, 255]),
+        (BITS_16, np.uint16, [0, 100, 255]),
+        (BITS_16, ">u2", [0, 100, 255]),
+        (-BITS_8, np.int32, None),
+        (BITS_16 + 1, np.int32, None),
+        (BITS_16 * 9, np.int32, None),
+        (np.array([[-(2**31), 0, 5]]), np.int32, None),
+    ],
+)
+def test_whole_numbers_are_scaled_by_their_range_or_refused(
+    tmp_path, values, dtype, expected, as_file
+):
+    image = Image.fromarray(values.astype(dtype))
+    if as_file:
+        image.save(tmp_path / "a.tif")
+        image = tmp_path / "a.tif"
+    if expected is None:
+        with pytest.raises(ValueError, match=r"whole values 0\.\.65535, got"):
+            as_rgb(image)
+    else:
+        assert as_rgb(image)[0, :, 0].tolist() == expected
+
+
+def test_an_8_bit_picture_survives_being_converted_to_mode_i():
+    picture = Image.fromarray(GREY)
+    np.testing.assert_array_equal(as_rgb(picture.convert("I")), as_rgb(picture))
+
+
+def signed_16_bits(path, values):
+    """Write a TIFF by hand: one strip of signed 16-bit values, which Pillow cannot write."""
+    entries = [(256, 3, values.shape[1]), (257, 3, values.shape[0]), (258, 3, 16), (259, 3, 1),
+               (262, 3, 1), (273, 4, 8 + 2 + 9 * 12 + 4), (278, 3, values.shape[0]),
+               (279, 4, values.size * 2), (339, 3, 2)]  # fmt: skip
+    content = b"II*\x00\x08\x00\x00\x00" + struct.pack("<H", len(entries))
+    content += b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries)
+    path.write_bytes(content + bytes(4) + values.astype("<i2").tobytes())
+
+
+@pytest.mark.parametrize(("values", "right"), [([0, 100, 255], True), ([-1, 0, 900], False)])
+def test_signed_16_bits(tmp_path, values, right):
+    signed_16_bits(tmp_path / "a.tif", np.array([values]))
+    if right:
+        assert as_rgb(tmp_path / "a.tif")[0, :, 0].tolist() == values
+    else:
+        with pytest.raises(ValueError, match=r"a\.tif: expected whole values .* got -1\.\.900"):
+            as_rgb(tmp_path / "a.tif")
+
+
+def test_16_bits_that_hold_8_are_said_to_be_nearly_black():
+    with pytest.warns(UserWarning, match="nearly black"):
+        assert as_rgb(BITS_8.astype(np.uint16)).max() == 1
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (torch.zeros(4, 5, 3, requires_grad=True), "got Tensor .*requires grad"),
+        (torch.zeros(4, 5, 3, dtype=torch.bfloat16), "got Tensor .*BFloat16"),
+        (torch.zeros(4, 5, 3).to_sparse(), "got Tensor"),
+        (torch.zeros(4, 5, 3, device="meta"), "got Tensor"),
+        (torch.zeros(3, 5, 7), r"got shape \(3, 5, 7\)"),
+        ([[1, 2], [3]], "got list"),
+        (None, "got shape"),
+        (b"JPEG", "got shape"),
+    ],
+)
+def test_what_numpy_cannot_read_is_a_value_error_of_one_line(image, message):
+    with pytest.raises(ValueError, match=message) as raised:
+        as_rgb(image)
+    assert "\n" not in str(raised.value)
+
+
+def test_tensors_that_numpy_reads():
+    np.testing.assert_array_equal(as_rgb(torch.from_numpy(RGB)), RGB)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "PPM"])
+def test_a_pil_image_that_is_cut_off_is_a_value_error(kind):
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(file, kind)
+    try:
+        image = Image.open(io.BytesIO(file.getvalue()[: len(file.getvalue()) // 2]))
+    except OSError:
+        return
+    with pytest.raises(ValueError, match="not a readable image") as raised:
+        as_rgb(image)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_closed_pil_image_is_a_value_error(tmp_path):
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as image:
+        pass
+    with pytest.raises(ValueError, match="image"):
+        as_rgb(image)
 
 
 @pytest.mark.parametrize(

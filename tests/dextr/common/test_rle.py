@@ -9,7 +9,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco_mask
 from support.trees import uncompressed_rle
 
-from dextr.common.rle import mask_to_rle, read_coco, rle_to_mask
+from dextr.common.coco_json import read_coco
+from dextr.common.rle import mask_to_rle, rle_to_mask
 
 masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=14))
 

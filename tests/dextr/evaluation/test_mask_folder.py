@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from support.made import ListInstances, random_instance
 
-from dextr.common.label_png import palette
-from dextr.evaluation.mask_folder import MaskFolder, labels_of
+from dextr.common.label_png import labels_of, palette
+from dextr.evaluation.mask_folder import MaskFolder
 from dextr.evaluation.mask_sources import FolderMasks
 from dextr.evaluation.protocol import EvaluationSettings
 from dextr.metrics import iou
@@ -130,6 +130,44 @@ def test_grey_values_are_probabilities(folder, instances, values, expected):
     path.parent.mkdir(parents=True)
     Image.fromarray(values).save(path)
     assert folder.read(instances[0], 1).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "mode", "others", "expected"),
+    [
+        ([[0, 1]], "L", [], 1),
+        ([[0, 1]], "L", [[[0, 1]], [[0, 0]]], 1),
+        ([[0, 1]], "L", [[[0, 1]], [[0, 90]]], 1 / 255),
+        ([[0, 1]], "P", [[[0, 90]]], 1),
+        ([[0, 255]], "1", [[[0, 90]]], 1),
+    ],
+)
+def test_1_of_255_is_an_object_only_where_all_are_so(folder, values, mode, others, expected):
+    instance = random_instance(np.random.default_rng(0), (1, 2), 2, 2)
+    for number, other in enumerate([values, *others], instance.object_id):
+        path = folder.object_path(instance.image_id, number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture = Image.fromarray(np.array(other, np.uint8))
+        (picture.convert(mode) if number == instance.object_id else picture).save(path)
+    assert folder.read(instance, 1).max() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("full", [np.uint8(255), np.uint16(65535)])
+def test_object_1_may_be_drawn_as_0_and_255(folder, full):
+    instance = random_instance(np.random.default_rng(0), number=0)
+    folder.root.mkdir()
+    Image.fromarray(instance.mask * full).save(folder.map_path(instance.image_id))
+    np.testing.assert_array_equal(folder.read(instance, 1) > 0.5, instance.mask)
+    assert not folder.read(instance, 2).any()
+
+
+def test_a_larger_picture_is_not_decoded(folder, instances, monkeypatch):
+    path = folder.object_path("image1", 2)
+    path.parent.mkdir(parents=True)
+    Image.new("1", (9000, 9000)).save(path)
+    monkeypatch.setattr("dextr.evaluation.mask_folder.read_label_map", None)
+    with pytest.raises(ValueError, match=r"2\.png: expected a mask of image1#2 \(60, 80\), got"):
+        folder.read(instances[0], 1)
 
 
 def test_missing_masks_are_an_error(folder, instances, labels):
