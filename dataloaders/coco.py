@@ -70,6 +70,9 @@ class CocoInstances(Instances):
         start, stop = self._spans[row]
         return decode(self._counts[start:stop].tobytes(), hw), np.zeros(hw, bool)
 
+    def files_of(self, image: int) -> list[Path]:
+        return [self.images / self.image_files[image]]
+
     def _hw(self, image: int) -> tuple[int, int]:
         height, width = self.image_hw[image].tolist()
         return height, width

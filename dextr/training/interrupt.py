@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from types import FrameType
 from typing import Any
@@ -17,11 +18,14 @@ class StopRequest:
     Attributes:
         made: Whether somebody asked.
         at_rest: Whether everything is saved, so that there is nothing to wait for.
+        ending: Whether the program ends already; signals change nothing any more.
     """
 
     def __init__(self) -> None:
         self.made = False
         self.at_rest = False
+        self.ending = False
+        self._process = os.getpid()
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopRequest:
@@ -31,9 +35,13 @@ class StopRequest:
 
     def __exit__(self, *error: object) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if self.ending else handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        # A worker has this handler, too, until it begins.
+        if self.ending or os.getpid() != self._process:
+            return
         if self.made or self.at_rest:
+            self.ending = True
             raise KeyboardInterrupt
         self.made = True
