@@ -23,7 +23,7 @@ if __name__ == "__main__":
 import argparse
 import errno
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -85,7 +85,9 @@ def parse(argv: Sequence[str] | None) -> dict[str, Any]:
     return vars(parser.parse_args(argv))
 
 
-def choose_options(flags: dict[str, Any], folder: RunFolder) -> dict[str, Any]:
+def choose_options(
+    flags: dict[str, Any], folder: RunFolder, say: Callable[[str], None]
+) -> dict[str, Any]:
     """Return every group of options: flags over a resumed run's, over --config's, over defaults.
 
     Raises:
@@ -101,7 +103,7 @@ def choose_options(flags: dict[str, Any], folder: RunFolder) -> dict[str, Any]:
     if not chosen["sources"].empty:
         return chosen
     changed = {name: value for name, value in DEMONSTRATION.items() if name not in given}
-    folder.print_on_main(
+    say(
         "no data given: a small demonstration on synthetic shapes runs instead of the paper's "
         f"protocol ({', '.join(f'{k} {v}' for k, v in changed.items())})"
     )
@@ -128,7 +130,11 @@ def new_state(
 
 
 def look_at_data(
-    training: Instances, validation: Instances | None, folder: RunFolder, accept: bool
+    training: Instances,
+    validation: Instances | None,
+    folder: RunFolder,
+    accept: bool,
+    say: Callable[[str], None],
 ) -> tuple[dict[str, dict[str, int]], bool]:
     """Return what tells the run's data from others, and whether a checkpoint's were others.
 
@@ -139,7 +145,11 @@ def look_at_data(
     if validation is not None:
         found["validation"] = fingerprint(validation)
     before = (folder.checkpoint or {}).get("data") or {}
-    different = {name: changes(seen, found.get(name, {})) for name, seen in before.items()}
+    different = {
+        name: changes(seen, found.get(name, {}))
+        for name, seen in before.items()
+        if isinstance(seen, dict)
+    }
     said = "; ".join(f"of the {name} images, {text}" for name, text in different.items() if text)
     if said and not accept:
         raise ValueError(
@@ -147,7 +157,7 @@ def look_at_data(
             "go on all the same with --accept-changed-data"
         )
     if said:
-        folder.print_on_main(f"data changed: {said}")
+        say(f"data changed: {said}")
     return found, bool(said)
 
 
@@ -159,8 +169,9 @@ def train(
     `accept` goes on although the data are not those of the checkpoint.
     """
     run, transform = options["run"], options["augmentation"]
+    say = stop.say
     training, validation = open_sources(options["sources"], run.seed)
-    looked_at = world.on_main(lambda: look_at_data(training, validation, folder, accept))
+    looked_at = world.on_main(lambda: look_at_data(training, validation, folder, accept, say))
     data, data_changed = world.from_main(looked_at) or ({}, False)
     state, report = new_state(options, len(training), world, fresh=folder.checkpoint is None)
     if folder.checkpoint is not None:
@@ -170,7 +181,6 @@ def train(
     if world.main:
         write_json(folder.path / "config.json", values, indent=2)
         write_json(folder.path / "environment.json", environment(), indent=2)
-    say = folder.print_on_main
     say(f"{folder.path}: {len(training)} objects of {training.name}; weights: {report}")
     if validation is None:
         say("no evaluation: there are no validation objects (--val-fraction keeps some)")
@@ -194,20 +204,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line."""
     flags = parse(argv)
     resume, accept = flags.pop("resume", None), flags.pop("accept_changed_data")
-    with join(flags.get("device")) as world, StopRequest() as stop:
+    with join(flags.get("device")) as world, StopRequest(world.main) as stop:
         folder = resolve_run_folder(
             resume, flags.get("output_dir"), flags.get("name", RunConfig.name), world
         )
         with closing(folder):
             try:
-                train(choose_options(flags, folder), folder, world, stop, accept)
+                train(choose_options(flags, folder, stop.say), folder, world, stop, accept)
             except OSError as error:
                 if error.errno not in DISK_FULL:
                     raise
                 raise ValueError(folder.unwritable(error)) from None
             except (Stopped, KeyboardInterrupt) as end:
                 command = f"python {sys.argv[0]} --resume {folder.path}"
-                folder.print_on_main(f"stopped; go on with: {command}")
+                stop.say(f"stopped; go on with: {command}")
                 if isinstance(end, Stopped):
                     return 130
                 raise SystemExit(130) from None

@@ -15,7 +15,7 @@ from dextr.batch import Batch
 from dextr.common.processes import leave_signals_to_parent
 
 NO_MEMORY = (
-    "; workers hand batches over in /dev/shm, which is full: make it larger (docker run "
+    "; workers hand batches over in /dev/shm, which has no room: make it larger (docker run "
     "--shm-size 8g, or --ipc=host), or prepare objects without workers (--workers 0)"
 )
 
@@ -68,7 +68,7 @@ def workers_watched() -> Iterator[None]:
         yield
     except RuntimeError as error:
         reason = str(error).splitlines()[0] if str(error) else ""
-        if "DataLoader worker" not in reason:
+        if not reason.startswith("DataLoader worker (pid"):
             raise
         # PyTorch suspects shared memory for any of these signals.
         full = "Bus error" in reason
@@ -88,7 +88,7 @@ class _Told(Dataset[Batch]):
         except (ValueError, OSError) as error:
             return error
         except RuntimeError as error:
-            if "shared memory" not in str(error) and "shm" not in str(error):
+            if "/torch_" not in str(error):  # a name in /dev/shm
                 raise
             return ValueError(f"no memory for a batch: {str(error).splitlines()[0]}{NO_MEMORY}")
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import warnings
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 NAME = ".lock"
 
 
-def lock_folder(folder: Path) -> BinaryIO:
+def lock_folder(folder: Path) -> FileIO:
     """Return an open file: until it is closed, or this process ends in any way, the folder is ours.
 
     The folder is made if it is missing; where the system has no such locks, it stays unlocked.
@@ -22,7 +23,7 @@ def lock_folder(folder: Path) -> BinaryIO:
     """
     while True:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / NAME).open("a+b")
+        file = (folder / NAME).open("a+b", buffering=0)
         try:
             _lock(file)
             # The one before may have removed file and folder in between.
@@ -32,7 +33,7 @@ def lock_folder(folder: Path) -> BinaryIO:
             pass
         except (BlockingIOError, PermissionError):
             file.seek(0)
-            holder = file.read(100).decode(errors="replace").strip()
+            holder = (file.read(100) or b"").decode(errors="replace").strip()
             file.close()
             raise ValueError(
                 f"{folder} is in use by another run (process {holder or 'unknown'}): wait for its "
@@ -44,13 +45,13 @@ def lock_folder(folder: Path) -> BinaryIO:
             )
             return file
         file.close()
-    file.truncate(0)
-    file.write(f"{os.getpid()}\n".encode())
-    file.flush()
+    with suppress(OSError):  # on a full disk it stays unknown who has it
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n".encode())
     return file
 
 
-def unlock_folder(folder: Path, lock: BinaryIO) -> None:
+def unlock_folder(folder: Path, lock: FileIO) -> None:
     """Give a locked folder free, and remove it if nothing was written into it."""
     (folder / NAME).unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
@@ -58,7 +59,7 @@ def unlock_folder(folder: Path, lock: BinaryIO) -> None:
     lock.close()
 
 
-def _lock(file: BinaryIO) -> None:
+def _lock(file: FileIO) -> None:
     try:
         import fcntl
     except ImportError:  # Windows

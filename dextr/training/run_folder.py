@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import distributions
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from dextr.common.locks import lock_folder, unlock_folder
 from dextr.common.processes import World
@@ -39,7 +39,7 @@ class RunFolder:
     checkpoint: dict[str, Any] | None = field(default=None, repr=False)
     main: bool = True
     source: Path | None = None
-    lock: BinaryIO | None = field(default=None, repr=False)
+    lock: FileIO | None = field(default=None, repr=False)
 
     @property
     def config(self) -> dict[str, Any] | None:
@@ -84,13 +84,8 @@ class RunFolder:
         if not kept:
             return f"{reason}; no checkpoint was written yet"
         return (
-            f"{reason}; the last good checkpoint is {kept[0]}: make room, then --resume {self.path}"
+            f"{reason}; the last good checkpoint is {kept[0]}: mend that and --resume {self.path}"
         )
-
-    def print_on_main(self, text: str) -> None:
-        """Print a line, in the first process only."""
-        if self.main:
-            tqdm.write(text)
 
 
 def resolve_run_folder(
@@ -142,7 +137,10 @@ def _open(resume: str | None, own: Path | None, name: str) -> RunFolder:
 
 def _locked(path: Path, find: Callable[[Path], Loaded | None]) -> RunFolder:
     """Return the folder with what is gone on from; from before that on no other run changes it."""
-    folder = RunFolder(path, lock=lock_folder(path))
+    try:
+        folder = RunFolder(path, lock=lock_folder(path))
+    except OSError as error:
+        raise ValueError(RunFolder(path).unwritable(error)) from None
     try:
         if found := find(path):
             folder.source, folder.checkpoint = found

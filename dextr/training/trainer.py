@@ -143,8 +143,8 @@ class Trainer:
                     state.losses += watch.collect(state.step)
                 if self.world.size == 1:
                     self._stop_or_save(watch)
-        if self.world.main and state.epoch_step == self.steps and loss is not None:
-            tqdm.write(f"{title}: loss {loss:.4g}")
+        if state.epoch_step == self.steps and loss is not None:
+            self.stop.say(f"{title}: loss {loss:.4g}")
 
     def _log_line(self, watch: LossWatch, lr: float, bar: tqdm) -> float:
         """Write the mean loss since the last line; return it."""
@@ -210,8 +210,7 @@ class Trainer:
         if sheet is not None:
             save_picture(self.folder / "pictures" / f"{name}.png", sheet)
             self.log.picture("validation", self.state.step, sheet)
-        if self.world.main:
-            tqdm.write(f"{name}: mean IoU {100 * summary.mean_iou:.2f} of {summary.count} objects")
+        self.stop.say(f"{name}: mean IoU {100 * summary.mean_iou:.2f} of {summary.count} objects")
         return summary, scores
 
     def _keep_best(self, scores: list[ObjectScore]) -> None:
@@ -240,7 +239,7 @@ class Trainer:
             }
             content = as_dict(summary, scores, about)
             write_json(self.folder / "evaluation.json", content, indent=1)
-            tqdm.write(table(summary))
+            self.stop.say(table(summary))
 
 
 def shared(network: nn.Module, world: World) -> nn.Module:
