@@ -12,23 +12,30 @@ Without a source of data, a small demonstration on synthetic shapes runs anywher
 from __future__ import annotations
 
 import os
+import signal
 
 if __name__ == "__main__":
     # Before PyTorch is loaded: threads that spin while they wait cost much on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Until training listens, Ctrl-C ends the program without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import argparse
+import errno
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Any
 
 import torch
 from torch.amp.grad_scaler import GradScaler
 
-from dataloaders.crops.loader import BatchLoader
+from dataloaders.crops.loader import BatchLoader, workers_watched
 from dataloaders.crops.sources import SourceConfig, open_sources
 from dataloaders.crops.training_set import BatchPlan, TrainingSet
 from dataloaders.crops.transforms import TrainTransform, TransformConfig
+from dataloaders.fingerprint import changes, fingerprint
+from dataloaders.instances import Instances
 from dextr.common import cli
 from dextr.common.files import write_json
 from dextr.common.processes import World, join
@@ -53,6 +60,8 @@ GROUPS = {
     "run": RunConfig,
 }
 
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
 
 def parse(argv: Sequence[str] | None) -> dict[str, Any]:
     """Return the options given on the command line, and only those."""
@@ -67,11 +76,18 @@ def parse(argv: Sequence[str] | None) -> dict[str, Any]:
         help="go on with this checkpoint or run folder; auto: with the newest checkpoint of "
         "--output-dir (or of the newest run), or from the start if there is none",
     )
+    parser.add_argument(
+        "--accept-changed-data",
+        action="store_true",
+        help="go on with --resume although photos or objects changed since the checkpoint",
+    )
     add_options(parser, GROUPS)
     return vars(parser.parse_args(argv))
 
 
-def choose_options(flags: dict[str, Any], folder: RunFolder) -> dict[str, Any]:
+def choose_options(
+    flags: dict[str, Any], folder: RunFolder, say: Callable[[str], None]
+) -> dict[str, Any]:
     """Return every group of options: flags over a resumed run's, over --config's, over defaults.
 
     Raises:
@@ -87,7 +103,7 @@ def choose_options(flags: dict[str, Any], folder: RunFolder) -> dict[str, Any]:
     if not chosen["sources"].empty:
         return chosen
     changed = {name: value for name, value in DEMONSTRATION.items() if name not in given}
-    folder.print_on_main(
+    say(
         "no data given: a small demonstration on synthetic shapes runs instead of the paper's "
         f"protocol ({', '.join(f'{k} {v}' for k, v in changed.items())})"
     )
@@ -113,19 +129,58 @@ def new_state(
     return TrainState(network, build_optimizer(network, optim), scaler, average, hard), report
 
 
-def train(options: dict[str, Any], folder: RunFolder, world: World, stop: StopRequest) -> None:
-    """Train as the options say and leave everything in the run's folder."""
+def look_at_data(
+    training: Instances,
+    validation: Instances | None,
+    folder: RunFolder,
+    accept: bool,
+    say: Callable[[str], None],
+) -> tuple[dict[str, dict[str, int]], bool]:
+    """Return what tells the run's data from others, and whether a checkpoint's were others.
+
+    Raises:
+        ValueError: They are not `accept`ed, and not those that the checkpoint was made with.
+    """
+    found = {"training": fingerprint(training)}
+    if validation is not None:
+        found["validation"] = fingerprint(validation)
+    before = (folder.checkpoint or {}).get("data") or {}
+    different = {
+        name: changes(seen, found.get(name, {}))
+        for name, seen in before.items()
+        if isinstance(seen, dict)
+    }
+    said = "; ".join(f"of the {name} images, {text}" for name, text in different.items() if text)
+    if said and not accept:
+        raise ValueError(
+            f"the data are not those that {folder.source} was made with: {said}; put them back, or "
+            "go on all the same with --accept-changed-data"
+        )
+    if said:
+        say(f"data changed: {said}")
+    return found, bool(said)
+
+
+def train(
+    options: dict[str, Any], folder: RunFolder, world: World, stop: StopRequest, accept: bool
+) -> None:
+    """Train as the options say and leave everything in the run's folder.
+
+    `accept` goes on although the data are not those of the checkpoint.
+    """
     run, transform = options["run"], options["augmentation"]
+    say = stop.say
     training, validation = open_sources(options["sources"], run.seed)
+    looked_at = world.on_main(lambda: look_at_data(training, validation, folder, accept, say))
+    data, data_changed = world.from_main(looked_at) or ({}, False)
     state, report = new_state(options, len(training), world, fresh=folder.checkpoint is None)
     if folder.checkpoint is not None:
-        state.restore(folder.checkpoint)
+        state.restore(folder.checkpoint, data_changed)
         report = f"as saved after step {state.step}"
     values = flatten(options)
     if world.main:
         write_json(folder.path / "config.json", values, indent=2)
         write_json(folder.path / "environment.json", environment(), indent=2)
-    say = folder.print_on_main
     say(f"{folder.path}: {len(training)} objects of {training.name}; weights: {report}")
     if validation is None:
         say("no evaluation: there are no validation objects (--val-fraction keeps some)")
@@ -136,34 +191,36 @@ def train(options: dict[str, Any], folder: RunFolder, world: World, stop: StopRe
         len(training), optim.batch_size, run.seed, world.rank, world.size, optim.hard_examples
     )
     loader = BatchLoader(training_set, plan, run.workers, world.device.type == "cuda")
-    about = {"config": values, "public": public(options)}
+    about = {"config": values, "public": public(options), "data": data}
     about |= {"size": transform.size, "relax": transform.margin}
     trainer = Trainer(state, loader, validation, optim, run, about, folder.path, log, world, stop)
-    try:
+    with closing(log), workers_watched():
         trainer.fit()
         trainer.finish()
-    finally:
-        log.close()
     say(f"weights: {folder.path / 'weights.safetensors'}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line."""
     flags = parse(argv)
-    resume = flags.pop("resume", None)
-    with join(flags.get("device")) as world, StopRequest() as stop:
+    resume, accept = flags.pop("resume", None), flags.pop("accept_changed_data")
+    with join(flags.get("device")) as world, StopRequest(world.main) as stop:
         folder = resolve_run_folder(
             resume, flags.get("output_dir"), flags.get("name", RunConfig.name), world
         )
-        try:
-            train(choose_options(flags, folder), folder, world, stop)
-        except (ValueError, OSError):
-            folder.discard_if_empty()
-            raise
-        except (Stopped, KeyboardInterrupt):
-            command = f"python {sys.argv[0]} --resume {folder.path}"
-            folder.print_on_main(f"stopped; go on with: {command}")
-            return 130
+        with closing(folder):
+            try:
+                train(choose_options(flags, folder, stop.say), folder, world, stop, accept)
+            except OSError as error:
+                if error.errno not in DISK_FULL:
+                    raise
+                raise ValueError(folder.unwritable(error)) from None
+            except (Stopped, KeyboardInterrupt) as end:
+                command = f"python {sys.argv[0]} --resume {folder.path}"
+                stop.say(f"stopped; go on with: {command}")
+                if isinstance(end, Stopped):
+                    return 130
+                raise SystemExit(130) from None
     return 0
 
 

@@ -113,6 +113,9 @@ class CocoInstances(Instances):
                 stacklevel=3,
             )
 
+    def files_of(self, image: int) -> list[Path]:
+        return [self.images / self.image_files[image]]
+
     def _hw(self, image: int) -> tuple[int, int]:
         height, width = self.image_hw[image].tolist()
         return height, width

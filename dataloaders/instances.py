@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +82,10 @@ class Instances(ABC):
     def read_mask(self, row: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Return the object's mask and its void pixels, each (H, W) bool."""
 
+    def files_of(self, image: int) -> list[Path]:
+        """Return the files that are image number `image`'s own: its photo and its masks, if any."""
+        return []
+
     def __len__(self) -> int:
         return len(self.index)
 
@@ -123,6 +128,9 @@ class Subset(Instances):
     def read_mask(self, row: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         return self.parent.read_mask(int(self.rows[row]))
 
+    def files_of(self, image: int) -> list[Path]:
+        return self.parent.files_of(image)
+
 
 class CombinedInstances(Instances):
     """The objects of several data sets, in their order.
@@ -150,6 +158,10 @@ class CombinedInstances(Instances):
     def read_mask(self, row: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         source, number = self._row_from[row]
         return self.sources[source].read_mask(int(number))
+
+    def files_of(self, image: int) -> list[Path]:
+        source, number = self._image_from[image]
+        return self.sources[source].files_of(int(number))
 
     def _join(self, image_ids: list[str]) -> tuple[NDArray[np.int64], ObjectIndex]:
         """Return where each row comes from, and the joint index."""

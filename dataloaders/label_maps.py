@@ -89,6 +89,9 @@ class LabelMapInstances(Instances):
         labels = self._labels.get(int(self.index.image[row]), self.read_labels)
         return labels == self.index.object_id[row], labels == VOID
 
+    def files_of(self, image: int) -> list[Path]:
+        return [self.image_path(image), *self.annotation_paths(image)]
+
     def _decode_image(self, image: int) -> NDArray[np.uint8]:
         height, width = self._labels.get(image, self.read_labels).shape
         return read_image_like(self.image_path(image), (height, width), self.label_path(image))

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from dataloaders.crops.training_set import BatchPlan, Key, TrainingSet
 from dextr.batch import Batch
 from dextr.common.processes import leave_signals_to_parent
+
+NO_MEMORY = (
+    "; workers hand batches over in /dev/shm, which has no room: make it larger (docker run "
+    "--shm-size 8g, or --ipc=host), or prepare objects without workers (--workers 0)"
+)
 
 
 class BatchLoader:
@@ -25,23 +31,66 @@ class BatchLoader:
     ) -> None:
         self._keys = _EpochKeys(plan)
         self._loader: Any = DataLoader(
-            training_set,
+            _Told(training_set),
             batch_sampler=self._keys,
             num_workers=workers,
             collate_fn=_already_a_batch,
             pin_memory=pin_memory,
             worker_init_fn=_begin_worker,
             persistent_workers=workers > 0,
-            prefetch_factor=4 if workers else None,
+            prefetch_factor=2 if workers else None,
         )
 
     def __len__(self) -> int:
         return len(self._keys.plan)
 
     def batches(self, epoch: int, start: int = 0, hard: Sequence[int] = ()) -> Iterator[Batch]:
-        """Yield the batches of an epoch from number `start` on; see `BatchPlan.batches`."""
+        """Yield the batches of an epoch from number `start` on; see `BatchPlan.batches`.
+
+        Raises:
+            ValueError: An object cannot be read, or there is no memory for a batch.
+        """
         self._keys.asked = (epoch, start, hard)
-        yield from self._loader
+        for batch in self._loader:
+            if isinstance(batch, Exception):
+                raise batch
+            yield batch
+
+
+@contextmanager
+def workers_watched() -> Iterator[None]:
+    """Make the end of a worker process, which PyTorch reports anywhere in the block, one line.
+
+    Raises:
+        ValueError: A worker was killed.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0] if str(error) else ""
+        if not reason.startswith("DataLoader worker (pid"):
+            raise
+        # PyTorch suspects shared memory for any of these signals.
+        full = "Bus error" in reason
+        why = NO_MEMORY if full else "; the checkpoints so far are whole: go on with --resume"
+        raise ValueError(f"a process that prepares objects ended: {reason}{why}") from None
+
+
+@dataclass
+class _Told(Dataset[Batch]):
+    """The training set, whose errors come to the main process as values: without a traceback."""
+
+    training_set: TrainingSet
+
+    def __getitems__(self, keys: Sequence[Key]) -> Batch | Exception:
+        try:
+            return self.training_set.__getitems__(keys)
+        except (ValueError, OSError) as error:
+            return error
+        except RuntimeError as error:
+            if "/torch_" not in str(error):  # a name in /dev/shm
+                raise
+            return ValueError(f"no memory for a batch: {str(error).splitlines()[0]}{NO_MEMORY}")
 
 
 @dataclass

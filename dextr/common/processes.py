@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any, TypeVar
 
 import torch
@@ -36,6 +37,28 @@ class World:
         total = tensor.detach().clone().to(self.device)
         dist.all_reduce(total)
         return total
+
+    def on_main(self, work: Callable[[], T]) -> T | None:
+        """Do some work in process 0, for which all wait; return what it returns, elsewhere None.
+
+        Raises:
+            ValueError: Of the work; in every process, so that none waits for one that ended.
+            OSError: Of the work; in the others a ValueError that says the same.
+        """
+        if self.size == 1:
+            return work()
+        result = error = None
+        if self.main:
+            try:
+                result = work()
+            except (ValueError, OSError) as caught:
+                error = caught
+        said = self.from_main(error and str(error))
+        if error:
+            raise error
+        if said is not None:
+            raise ValueError(said)
+        return result
 
     def from_main(self, value: T) -> T:
         """Return process 0's value."""
@@ -82,13 +105,14 @@ def join(device: str | None = None) -> Iterator[World]:
         ValueError: No such device.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
-        yield World(0, 1, pick_device(device))
-        return
     chosen = pick_device(device)
-    if chosen.type == "cuda":
+    if size > 1 and chosen.type == "cuda":
         chosen = pick_device(f"cuda:{os.environ['LOCAL_RANK']}")
+    if chosen.type == "cuda" and chosen.index is not None:
         torch.cuda.set_device(chosen)
+    if size == 1:
+        yield World(0, 1, chosen)
+        return
     store, rank, size = next(dist.rendezvous("env://"))
     # Torchrun's store outlives a restart, so each attempt has its own part of it: else a process
     # could find the address of one that was killed, and wait for it for ever.
@@ -98,11 +122,30 @@ def join(device: str | None = None) -> Iterator[World]:
     dist.init_process_group(backend, store=store, rank=rank, world_size=size)
     try:
         yield World(rank, size, chosen)
-    finally:
-        dist.destroy_process_group()
+    except RuntimeError as error:
+        if isinstance(error, dist.DistError) or "gloo" in str(error):
+            raise ValueError("another process of this run ended: it says why") from error
+        raise
+    # Not after an error: it can wait for processes that wait for this one, and torchrun would
+    # never learn that it failed.
+    dist.destroy_process_group()
 
 
 def leave_signals_to_parent() -> None:
-    """Make a worker process ignore Ctrl-C, which its terminal sends to it as well."""
+    """Make a worker process end only when its parent asks it to.
+
+    Ctrl-C and SIGTERM often go to a whole group of processes: the parent then still needs it.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if not hasattr(signal, "sigwaitinfo"):  # macOS
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        return
+    # A handler is not told who sent the signal.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    Thread(target=_end_when_parent_asks, daemon=True).start()
+
+
+def _end_when_parent_asks() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)

@@ -113,7 +113,9 @@ class RunConfig:
 
     seed: int = _local(0, "seed of everything random", least=0)
     device: str | None = _changeable(None, "cpu, cuda or cuda:N; CUDA if there is any")
-    workers: int = _changeable(2, "processes that prepare objects, for each that trains", least=0)
+    workers: int = _changeable(
+        2, "processes that prepare objects, for each that trains", least=0, most=16
+    )
     compile: bool = _changeable(False, "compile the network, minutes at the start")
     channels_last: bool = _changeable(True, "keep tensors channels last, which is faster")
     eval_every: int = _changeable(10, "epochs between evaluations; 0: only at the end", least=0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,11 +14,15 @@ from torch.optim import SGD, AdamW, Optimizer
 from dextr.training.config import OptimConfig
 from networks import DextrNet
 
+# What an optimiser keeps of each weight, shaped like it.
+MOMENTS = {SGD: {"momentum_buffer"}, AdamW: {"exp_avg", "exp_avg_sq"}}
+
 
 def build_optimizer(network: DextrNet, config: OptimConfig) -> Optimizer:
     """Return the optimiser with three groups: backbone, its first convolution, head.
 
-    On a GPU one kernel updates all weights (`fused`).
+    On a GPU one kernel updates all weights (`fused`), but for SGD with half precision: its kernel
+    takes the momentum from memory never written when the loss scaling skips the first step.
     """
     stem = network.conv1.weight
     backbone = [p for p in network.backbone_parameters() if p is not stem]
@@ -24,10 +30,46 @@ def build_optimizer(network: DextrNet, config: OptimConfig) -> Optimizer:
     parts = ((backbone, 1.0), ([stem], config.stem_lr_factor), (head, config.head_lr_factor))
     rates = [(params, config.lr * factor) for params, factor in parts]
     groups = [{"params": params, "lr": lr, "full_lr": lr} for params, lr in rates]
-    fused = True if stem.is_cuda else None
+    skips = config.optimizer == "sgd" and config.amp == "fp16"
+    fused = True if stem.is_cuda and not skips else None
     if config.optimizer == "adamw":
         return AdamW(groups, weight_decay=config.weight_decay, fused=fused)
     return SGD(groups, momentum=config.momentum, weight_decay=config.weight_decay, fused=fused)
+
+
+def restore_optimizer(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
+    """Take over a state of `Optimizer.state_dict`, also one saved by another kind of machine.
+
+    Raises:
+        ValueError: It is another network's or optimiser's.
+    """
+    groups = []
+    for own, group in zip(optimizer.param_groups, saved["param_groups"], strict=True):
+        for name, value in own.items():
+            if isinstance(value, float) and not isinstance(group.get(name, value), float | int):
+                raise ValueError(f"the optimiser's {name} is {group[name]!r}")
+        # Whether it is fused is up to this machine, not the one that saved.
+        groups.append({**own, **group, "params": group["params"], "fused": own["fused"]})
+    optimizer.load_state_dict({**saved, "param_groups": groups})
+    for parameter, state in optimizer.state.items():
+        if missing := MOMENTS[type(optimizer)] - set(state):
+            raise ValueError(f"the optimiser lacks {missing.pop()}")
+        for name in MOMENTS[type(optimizer)]:
+            if (value := state[name]) is not None:
+                state[name] = laid_out_like(parameter, value)
+
+
+def laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
+    """Return the value with the parameter's strides, channels last or not.
+
+    Fused kernels go through both as they lie in memory.
+    """
+    if value.shape != parameter.shape:
+        raise ValueError(
+            "the optimiser is another network's: "
+            f"{tuple(value.shape)} for a weight {tuple(parameter.shape)}"
+        )
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def learning_rate_factor(step: int, total: int, config: OptimConfig) -> float:
@@ -61,13 +103,14 @@ class MovingAverage:
     def __init__(self, network: DextrNet, decay: float) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self.decay = decay
+        self._own: list[Tensor] = list(self.network.parameters())
+        self._new: list[Tensor] = list(network.parameters())
 
     @torch.no_grad()
-    def update(self, network: DextrNet, step: int) -> None:
-        """Take in the weights after a step; the first steps count for more."""
+    def update(self, step: int) -> None:
+        """Take in the network's weights after a step; the first steps count for more."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        own, new = ([p.data for p in part.parameters()] for part in (self.network, network))
-        torch._foreach_lerp_(own, new, 1 - decay)
+        torch._foreach_lerp_(self._own, self._new, 1 - decay)
 
     @torch.no_grad()
     def measure(self, inputs: Tensor) -> None:

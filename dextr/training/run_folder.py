@@ -8,15 +8,16 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import distributions
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
+from dextr.common.locks import lock_folder, unlock_folder
 from dextr.common.processes import World
 from dextr.training.checkpoint import checkpoints, load_checkpoint, newest_checkpoint
 
@@ -27,11 +28,18 @@ PACKAGES = ("torch", "torchvision", "numpy", "opencv-python", "safetensors", "py
 
 @dataclass
 class RunFolder:
-    """Where a run writes, if this process is the `main` one, and what it goes on from, if any."""
+    """Where a run writes, if this process is the `main` one, and what it goes on from, if any.
+
+    Attributes:
+        checkpoint: The content of `source`, the checkpoint it goes on from.
+        lock: Keeps other runs out as long as it is open.
+    """
 
     path: Path
     checkpoint: dict[str, Any] | None = field(default=None, repr=False)
     main: bool = True
+    source: Path | None = None
+    lock: FileIO | None = field(default=None, repr=False)
 
     @property
     def config(self) -> dict[str, Any] | None:
@@ -63,15 +71,21 @@ class RunFolder:
                 "them out, or start a new run in another --output-dir"
             )
 
-    def discard_if_empty(self) -> None:
-        """Remove the folder of a run that never began."""
-        if self.main and self.path.is_dir() and not any(self.path.iterdir()):
-            self.path.rmdir()
+    def close(self) -> None:
+        """Let other runs in; remove the folder of a run that never began."""
+        if self.lock is not None:
+            unlock_folder(self.path, self.lock)
+            self.lock = None
 
-    def print_on_main(self, text: str) -> None:
-        """Print a line, in the first process only."""
-        if self.main:
-            tqdm.write(text)
+    def unwritable(self, error: OSError) -> str:
+        """Return in a line what an error of the disk means for the run."""
+        reason = f"{self.path} cannot be written ({error.strerror or error})"
+        kept = checkpoints(self.path / "checkpoints")
+        if not kept:
+            return f"{reason}; no checkpoint was written yet"
+        return (
+            f"{reason}; the last good checkpoint is {kept[0]}: mend that and --resume {self.path}"
+        )
 
 
 def resolve_run_folder(
@@ -92,48 +106,76 @@ def resolve_run_folder(
         ValueError: The folder holds a run already, or there is nothing to go on from.
     """
     own = None if output_dir is None else Path(output_dir)
-    folder, found = _resolve(resume, own, name) if world.main else (Path(), None)
-    folder, path = world.from_main((folder, found and found[0]))
-    if path is None:
-        return RunFolder(folder, None, world.main)
-    return RunFolder(folder, found[1] if found else load_checkpoint(path), world.main)
+    opened = world.on_main(lambda: _open(resume, own, name))
+    path, source = world.from_main(opened and (opened.path, opened.source)) or (Path(), None)
+    if opened is not None:
+        return opened
+    return RunFolder(path, None if source is None else load_checkpoint(source), False, source)
 
 
-def _resolve(resume: str | None, own: Path | None, name: str) -> tuple[Path, Loaded | None]:
+def _open(resume: str | None, own: Path | None, name: str) -> RunFolder:
     if resume is None:
-        return _new_folder(own, name), None
+        return _locked(own or new_run_folder(RUNS, name), _refuse_begun)
     if resume == "auto":
-        folder = own or next(iter(run_folders(RUNS, name)), None) or _new_folder(None, name)
-        return folder, newest_checkpoint(folder / "checkpoints")
+        newest = next(iter(run_folders(RUNS, name)), None)
+        return _locked(
+            own or newest or new_run_folder(RUNS, name),
+            lambda folder: newest_checkpoint(folder / "checkpoints"),
+        )
     source = Path(resume)
     if not source.exists():
         raise ValueError(f"--resume {source}: no such run folder or checkpoint")
-    if source.is_dir():
-        origin, found = source, newest_checkpoint(source / "checkpoints")
-    else:
-        origin, found = source.parent.parent, (source, load_checkpoint(source))
-    if found is None:
+    origin = source if source.is_dir() else source.parent.parent
+    if source.is_dir() and not checkpoints(source / "checkpoints"):
         raise ValueError(f"--resume {source}: no checkpoint there; start it anew without --resume")
     if own is not None and own.resolve() != origin.resolve():
-        return _new_folder(own, name), found
-    newest = checkpoints(origin / "checkpoints")[:1]
+        return _locked(own, lambda folder: _load_into_new(folder, source))
+    if source.is_file() and source.parent.name != "checkpoints":
+        raise ValueError(f"{source} lies in no run's folder: name a new --output-dir to go on in")
+    return _locked(origin, lambda folder: _load_newest(folder, source))
+
+
+def _locked(path: Path, find: Callable[[Path], Loaded | None]) -> RunFolder:
+    """Return the folder with what is gone on from; from before that on no other run changes it."""
+    try:
+        folder = RunFolder(path, lock=lock_folder(path))
+    except OSError as error:
+        raise ValueError(RunFolder(path).unwritable(error)) from None
+    try:
+        if found := find(path):
+            folder.source, folder.checkpoint = found
+    except BaseException:
+        folder.close()
+        raise
+    return folder
+
+
+def _refuse_begun(folder: Path) -> None:
+    if (folder / "config.json").exists() or checkpoints(folder / "checkpoints"):
+        raise ValueError(
+            f"{folder} holds a run already: go on with it (--resume auto) or name another folder"
+        )
+
+
+def _load_into_new(folder: Path, source: Path) -> Loaded | None:
+    _refuse_begun(folder)
+    return _load(source)
+
+
+def _load(source: Path) -> Loaded | None:
+    if source.is_dir():
+        return newest_checkpoint(source / "checkpoints")
+    return source, load_checkpoint(source)
+
+
+def _load_newest(folder: Path, source: Path) -> Loaded | None:
+    newest = checkpoints(folder / "checkpoints")[:1]
     if source.is_file() and newest and newest[0].resolve() != source.resolve():
         raise ValueError(
             f"{source} is not the newest checkpoint of its run ({newest[0].name} is): name a "
             "new --output-dir to go on from it"
         )
-    return origin, found
-
-
-def _new_folder(own: Path | None, name: str) -> Path:
-    if own is None:
-        return new_run_folder(RUNS, name)
-    if (own / "config.json").exists() or checkpoints(own / "checkpoints"):
-        raise ValueError(
-            f"{own} holds a run already: go on with it (--resume auto) or name another folder"
-        )
-    own.mkdir(parents=True, exist_ok=True)
-    return own
+    return _load(source)
 
 
 def run_folders(base: Path, name: str) -> list[Path]:

@@ -51,7 +51,7 @@ def train_step(
     state.scaler.step(state.optimizer)  # implementation details: SGD
     state.scaler.update()
     if state.average is not None:  # not in the paper
-        state.average.update(state.network, state.step)
+        state.average.update(state.step)
         if state.step % MEASURE_EVERY == 0:
             with precision(config, world):
                 state.average.measure(group[0].inputs)

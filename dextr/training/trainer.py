@@ -143,8 +143,8 @@ class Trainer:
                     state.losses += watch.collect(state.step)
                 if self.world.size == 1:
                     self._stop_or_save(watch)
-        if self.world.main and state.epoch_step == self.steps and loss is not None:
-            tqdm.write(f"{title}: loss {loss:.4g}")
+        if state.epoch_step == self.steps and loss is not None:
+            self.stop.say(f"{title}: loss {loss:.4g}")
 
     def _log_line(self, watch: LossWatch, lr: float, bar: tqdm) -> float:
         """Write the mean loss since the last line; return it."""
@@ -165,6 +165,7 @@ class Trainer:
             self.state.losses += watch.collect(self.state.step)
             self.save()
         if stop:
+            self.stop.ending = True
             raise Stopped
 
     def save(self, keep: bool = False) -> None:
@@ -172,18 +173,19 @@ class Trainer:
         self.saved_at = time.monotonic()
         if self.state.hard is not None:
             self.state.hard.collect(self.world)
-        if self.world.main:
-            more = {"threshold": THRESHOLD, "log_length": self.log.length()}
-            content = {**self.state.to_dict(), **self.about, **more}
-            save_checkpoint(self.folder / "checkpoints", content, keep)
+        self.world.on_main(lambda: self._save(keep))
+
+    def _save(self, keep: bool) -> None:
+        more = {"threshold": THRESHOLD, "log_length": self.log.length()}
+        content = {**self.state.to_dict(), **self.about, **more}
+        save_checkpoint(self.folder / "checkpoints", content, keep)
 
     def save_weights(self, name: str) -> None:
         """Write the network alone, as `load_predictor` reads it."""
-        if self.world.main:
-            about = {"size": self.about["size"], "relax": Margin.of(self.about["relax"])}
-            origin = {"steps": self.state.step, "config": self.about["public"]}
-            path = self.folder / name
-            save_network(path, self.state.result, **about, threshold=THRESHOLD, origin=origin)
+        about = {"size": self.about["size"], "relax": Margin.of(self.about["relax"])}
+        about["origin"] = {"steps": self.state.step, "config": self.about["public"]}
+        path, network = self.folder / name, self.state.result
+        self.world.on_main(lambda: save_network(path, network, threshold=THRESHOLD, **about))
 
     def evaluate(
         self, validation: Validation, name: str, epoch: int, limit: int = 0
@@ -191,6 +193,7 @@ class Trainer:
         """Score the network; log the numbers and save pictures."""
         self.stop.at_rest = True
         if self.stop.made:
+            self.stop.ending = True
             raise Stopped
         # Averages have their own copy; either way train() comes back with the next epoch.
         size, relax = self.about["size"], Margin.of(self.about["relax"])
@@ -206,15 +209,24 @@ class Trainer:
         means = {"mean_iou": summary.mean_iou, "boundary_f": summary.boundary_f}
         values = {"epoch": epoch, "objects": summary.count, **means}
         self.log.write("evaluation", self.state.step, values)
-        if self.state.best is None or summary.mean_iou > self.state.best:
-            self.state.best = summary.mean_iou
-            self.save_weights("best.safetensors")
+        self._keep_best(scores)
         if sheet is not None:
             save_picture(self.folder / "pictures" / f"{name}.png", sheet)
             self.log.picture("validation", self.state.step, sheet)
-        if self.world.main:
-            tqdm.write(f"{name}: mean IoU {100 * summary.mean_iou:.2f} of {summary.count} objects")
+        self.stop.say(f"{name}: mean IoU {100 * summary.mean_iou:.2f} of {summary.count} objects")
         return summary, scores
+
+    def _keep_best(self, scores: list[ObjectScore]) -> None:
+        """Save the network if none was better on the objects of the evaluations between epochs."""
+        state = self.state
+        assert self.validation is not None
+        rows = evenly_spaced_rows(len(self.validation), self.run.eval_limit)
+        alike = scores if len(scores) == len(rows) else [scores[row] for row in rows]
+        score = summarize(alike, self.validation.category_names).mean_iou
+        # After another --eval-limit the scores so far say nothing.
+        if state.best is None or state.best_of not in (None, len(rows)) or score > state.best:
+            state.best, state.best_of = score, len(rows)
+            self.save_weights("best.safetensors")
 
     def finish(self) -> None:
         """Write the weights and the final evaluation."""
@@ -230,7 +242,7 @@ class Trainer:
             }
             content = as_dict(summary, scores, about)
             write_json(self.folder / "evaluation.json", content, indent=1)
-            tqdm.write(table(summary))
+            self.stop.say(table(summary))
 
 
 def shared(network: nn.Module, world: World) -> nn.Module:

@@ -6,7 +6,6 @@ Read are `.safetensors`, `.pth` / `.pt` (tensors only) and `.npz` (arrays only).
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from os import PathLike
@@ -16,10 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from dextr.common.files import replacing
+from dextr.common.tensor_files import read_tensors
 from dextr.geometry import Margin, Relax
 from dextr.samples import check_share, check_threshold
 from networks import NetworkConfig
@@ -128,7 +128,8 @@ def write_state(
     metadata = {METADATA_KEY: json.dumps(description.to_dict())}
     tensors = {k: v.detach().cpu().contiguous() for k, v in state.items()}
     with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata)
+        # Not its own `save_file`, whose error for a full disk is of another kind.
+        temporary.write_bytes(save(tensors, metadata))
 
 
 def parse_metadata(text: str) -> dict[str, Any]:
@@ -165,15 +166,7 @@ def _read_npz(path: Path) -> StateFile:
 
 
 def _read_pickle(path: Path) -> StateFile:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:
-        # PyTorch's own message tells people to load such files unsafely.
-        foreign = re.search(r"GLOBAL (\S+)", str(error))
-        what = f"it holds {foreign[1]} besides" if foreign else "damaged, or holds more than"
-        raise ValueError(f"refused: {what} tensors, which could run code") from None
+    content = read_tensors(path)
     checkpoint = isinstance(content, Mapping) and "weights" in content
     state = (content.get("ema") or content["weights"]) if checkpoint else content
     if not isinstance(state, Mapping):

@@ -29,7 +29,8 @@ def step(state, config, seed):
 
 
 def about(state):
-    return {**state.to_dict(), "config": {}, "size": 64, "relax": 9, "threshold": 0.7}
+    about = {"config": {}, "log_length": 0, "size": 64, "relax": 9, "threshold": 0.7}
+    return {**state.to_dict(), **about}
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])

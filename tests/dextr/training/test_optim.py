@@ -70,7 +70,7 @@ def test_moving_average_is_the_average_written_down():
     for step in range(8):
         with torch.no_grad():
             network.layer5.final.weight.normal_()
-        average.update(network, step)
+        average.update(step)
         decay = min(0.6, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * network.layer5.final.weight.detach()
     torch.testing.assert_close(average.network.layer5.final.weight, expected)

@@ -35,7 +35,7 @@ def test_new_runs_get_new_folders(tmp_path):
     assert [p.path.as_posix() for p in places] == ["runs/x-1", "runs/x-2"]
     assert places[0].config is None
     assert resolve_run_folder(None, str(tmp_path / "own"), "x", ALONE).path == tmp_path / "own"
-    places[1].discard_if_empty()
+    places[1].close()
     assert not (tmp_path / "runs" / "x-2").exists()
 
 
