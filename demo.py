@@ -18,8 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dextr.annotation import AnnotatedObject
-from dextr.common.cli import UNTRAINED, add_network_options, positive, run
+from dextr.common.cli import UNTRAINED, add_network_options, path, run, text
 from dextr.common.example_photos import example_scene
+from dextr.common.files import check_target
+from dextr.common.options import whole
 from dextr.points import check_points
 from dextr.predictor import Predictor
 from dextr.weights.load import load_network
@@ -59,19 +61,25 @@ def build_parser() -> argparse.ArgumentParser:
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--image", metavar="PHOTO|DIR", type=Path, nargs="+", help="photos, folders (an example)")
+    add("--image", metavar="PHOTO|DIR", type=path, nargs="+", help="photos, folders (an example)")
     add(
         "--points",
         action="append",
         metavar='"x,y x,y x,y x,y"',
+        type=text,
         help="left-, right-, top- and bottom-most point of an object, in any order, and further "
         "points on its outline; once per object; needs --output",
     )
-    add("--output", metavar="FILE.png|DIR", type=Path, help="where the masks go; see below")
-    add("--labels", metavar="LABEL,LABEL|FILE", help="for the keys 1-9 and l; a file: one per line")
-    add("--web", metavar="PORT", type=positive, help="show the window in a browser instead")
+    add("--output", metavar="FILE.png|DIR", type=path, help="where the masks go; see below")
+    add(
+        "--labels",
+        metavar="LABEL,LABEL|FILE",
+        type=text,
+        help="for the keys 1-9 and l; a file: one per line",
+    )
+    add("--web", metavar="PORT", type=whole(1, 65_535), help="show the window in a browser instead")
     address = "address to serve --web on (127.0.0.1: this machine only; there is no password)"
-    add("--web-address", metavar="ADDRESS", default="127.0.0.1", help=address)
+    add("--web-address", metavar="ADDRESS", type=text, default="127.0.0.1", help=address)
     add_network_options(parser, "--weights", "--threshold", "--device")
     return parser
 
@@ -94,9 +102,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def cut_out(args: argparse.Namespace, photos: Photos, lines: Sequence[str]) -> int:
     """Cut out the objects with these points and write them; no window."""
+    files = AnnotationFiles.beside(check_target(args.output))
     image = photos.read(photos.names[0])
     clicks = [parse_points(line, (image.shape[0], image.shape[1])) for line in lines]
-    files = AnnotationFiles.beside(args.output)
     predictor, _ = load(args)
     objects = []
     for number, points in enumerate(clicks, 1):

@@ -10,8 +10,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dextr.common.options import real, whole
+
 RELAX = 50
 SIZE = 512
+# What a network is given: more than this fills gigabytes at the first prediction.
+SIZES = whole(16, 2048)
+MARGINS = whole(0, 2000)
+SHARES = real(0, 1)
 
 
 @dataclass(frozen=True)
@@ -79,23 +85,33 @@ class Margin:
     share: float
 
     def __post_init__(self) -> None:
-        if type(self.pixels) is not int or self.pixels < 0 or not 0 <= self.share <= 10:
-            raise ValueError(f"expected a margin of 0 pixels or more and a share in 0..10: {self}")
+        if self.pixels not in MARGINS or self.share not in SHARES:
+            raise ValueError(
+                f"expected a margin in pixels, {MARGINS}, and a share, {SHARES}: {self}"
+            )
 
     @classmethod
     def of(cls, plain: Any) -> Relax:
-        """Return what a file or command line says: PIXELS, "PIXELS,SHARE", or the two by name."""
+        """Return what a file or command line says: PIXELS, "PIXELS,SHARE", or the two by name.
+
+        Raises:
+            ValueError: It is none of these, or out of range.
+        """
+        relax = plain
         try:
             if isinstance(plain, str):
                 pixels, *share = plain.split(",")
-                plain = {"pixels": int(pixels), "share": float(*share)} if share else int(pixels)
-            if isinstance(plain, Mapping):
-                return cls(**plain)
+                relax = cls(int(pixels), float(*share)) if share else int(pixels)
+            elif isinstance(plain, Mapping):
+                relax = cls(**plain)
         except (TypeError, ValueError):
+            relax = None
+        if not isinstance(relax, Margin) and relax not in MARGINS:
             raise ValueError(
-                f"expected a margin as PIXELS or PIXELS,SHARE (such as 20,0.2), got {plain!r}"
-            ) from None
-        return plain
+                f"expected a margin as PIXELS or PIXELS,SHARE (such as 20,0.2), pixels {MARGINS}, "
+                f"share {SHARES}; got {plain!r}"
+            )
+        return relax
 
     def around(self, box: Box) -> int:
         """Return the margin of a tight box in pixels."""

@@ -41,6 +41,25 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_target(path: str | os.PathLike[str], folder: bool = False) -> Path:
+    """Return a path if a file, or a folder, could be written there; nothing is made.
+
+    Raises:
+        ValueError: It or a part of its path is of the other kind, or may not be written to.
+    """
+    target = Path(path)
+    there = next((p for p in (target, *target.parents) if os.path.lexists(p)), Path())
+    if there == target and not folder:
+        if target.is_dir():
+            raise ValueError(f"{target} is a folder: name a file")
+        there = target.parent
+    if not there.is_dir():
+        raise ValueError(f"{there} is not a folder: nothing can be written to {target}")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"{there}: no permission to write there")
+    return target
+
+
 def inside(name: str) -> str:
     """Return a file's name relative to some folder, with / between its parts.
 
@@ -128,7 +147,7 @@ def new_folder(path: str | os.PathLike[str], ours: str = "") -> Path:
         raise ValueError(f"{folder} is a file: --output is a folder")
     if folder.is_dir() and any(folder.iterdir()) and not (ours and (folder / ours).exists()):
         raise ValueError(f"{folder} holds other files: give --output a new or empty folder")
-    return folder
+    return check_target(folder, folder=True)
 
 
 def cache_dir() -> Path:

@@ -7,6 +7,7 @@ import pytest
 
 from dextr.common.files import (
     cache_dir,
+    check_target,
     file_digest,
     file_sha256,
     new_folder,
@@ -100,3 +101,31 @@ def test_cache_of_this_system(monkeypatch, tmp_path):
     monkeypatch.delenv("DEXTR_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_dir() == platformdirs.user_cache_path("dextr", appauthor=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "words"),
+    [
+        ("new/a.png", False, None),
+        ("file", False, None),
+        ("new", True, None),
+        ("folder", True, None),
+        ("folder", False, "folder is a folder: name a file"),
+        ("file", True, "file is not a folder"),
+        ("file/a.png", False, "file is not a folder"),
+        ("file/b/c", True, "file is not a folder"),
+        ("dangling/a.png", False, "dangling is not a folder"),
+    ],
+)
+def test_where_something_can_be_written(tmp_path, monkeypatch, name, folder, words):
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    Path("folder").mkdir()
+    Path("dangling").symlink_to("nowhere")
+    before = sorted(Path().iterdir())
+    if words is None:
+        assert check_target(name, folder) == Path(name)
+    else:
+        with pytest.raises(ValueError, match=words):
+            check_target(name, folder)
+    assert sorted(Path().iterdir()) == before
