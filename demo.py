@@ -78,7 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="for the keys 1-9 and l; a file: one per line",
     )
     add("--web", metavar="PORT", type=whole(1, 65_535), help="show the window in a browser instead")
-    address = "address to serve --web on (127.0.0.1: this machine only; there is no password)"
+    address = "address to serve --web on (127.0.0.1: this machine only)"
     add("--web-address", metavar="ADDRESS", type=text, default="127.0.0.1", help=address)
     add_network_options(parser, "--weights", "--threshold", "--device")
     return parser

@@ -4,6 +4,7 @@ import asyncio
 import importlib.util
 import json
 import os
+import re
 import runpy
 import shutil
 import signal
@@ -157,10 +158,16 @@ def free_port():
         return server.getsockname()[1]
 
 
-async def click_in_browser(port, places):
+async def click_in_browser(address, places):
     """Click where a browser would, at the figure's pixels, and wait until all has been handled."""
-    page = await httpclient.AsyncHTTPClient().fetch(f"http://127.0.0.1:{port}/")
-    connection = await websocket.websocket_connect(f"ws://127.0.0.1:{port}/1/ws")
+    client = httpclient.AsyncHTTPClient()
+    entered = await client.fetch(address, follow_redirects=False, raise_error=False)
+    page_of = address.partition("?")[0]
+    cookie = {"Cookie": entered.headers["Set-Cookie"].partition(";")[0]}
+    page = await client.fetch(page_of, headers=cookie)
+    socket_of = page_of.replace("http:", "ws:") + "1/ws"
+    request = httpclient.HTTPRequest(socket_of, headers=cookie)
+    connection = await websocket.websocket_connect(request)
     for x, y in places:
         for kind in ("button_press", "button_release"):
             event = {"type": kind, "x": x, "y": y, "button": 0, "buttons": 0, "modifiers": []}
@@ -184,10 +191,10 @@ def test_in_a_browser(tmp_path):
             line = process.stdout.readline()
             assert line, said
             said += line
-        assert f"http://127.0.0.1:{port}" in said
+        (address,) = re.findall(rf"http://127\.0\.0\.1:{port}/\?token=\S+", said)
         # As in the window below: the image's pixel (x, y) is at 500 + 1.6 (x - 299.5), ...
         places = [(181, 373), (821, 389), (501, 133), (517, 613)]
-        page = asyncio.run(click_in_browser(port, places))
+        page = asyncio.run(click_in_browser(address, places))
         assert page.code == 200
         assert b"<canvas" in page.body or b"mpl.figure" in page.body
         kept = json.loads((tmp_path / "cup_session.json").read_text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
@@ -16,6 +17,7 @@ from dextr.weights import load_predictor
 from dextr.window.click_window import ClickWindow
 from dextr.window.layout import Photos, choose_layout
 from dextr.window.project import AnnotationProject
+from dextr.window.web import Guard, serving
 
 SIZE = (10, 8)  # inches, of 100 pixels
 WITHOUT_WINDOW = ("agg", "cairo", "inline", "pdf", "pgf", "ps", "svg", "template")
@@ -57,21 +59,27 @@ def show(window: ClickWindow) -> None:
 def in_browser(port: int, address: str = "127.0.0.1") -> Iterator[None]:
     """Make figures pages of a web server while the block runs; `show` runs it until Ctrl-C.
 
-    It has no password: whoever reaches the address of this machine reaches the pages.
+    The address that is printed then holds a token: without it nothing is shown.
 
     Raises:
-        ValueError: Tornado is missing, or the port is taken.
+        ValueError: Tornado is missing, or the port or address cannot be had.
     """
+    guard = Guard(port, address)
+    if not guard.this_machine_only:
+        warnings.warn(
+            f"the page is open to the network at {address}, without encryption: who sees the "
+            "token on its way sees the photos and can click. Safer: leave out --web-address and "
+            f"use ssh -L {port}:localhost:{port}",
+            stacklevel=3,
+        )
     with plt.rc_context():
-        plt.rc("webagg", port=port, address=address, port_retries=1, open_in_browser=False)
+        plt.rc("webagg", open_in_browser=False)
         try:
             plt.switch_backend("webagg")
         except (ImportError, RuntimeError) as error:
             raise ValueError(f"{error} pip install tornado (or dextr[web])") from None
-        try:
+        with serving(guard):
             yield
-        except SystemExit:
-            raise ValueError(f"port {port} of {address} is taken: give --web another") from None
 
 
 def end_server_on_quit(window: ClickWindow) -> None:
