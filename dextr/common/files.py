@@ -7,6 +7,7 @@ import json
 import os
 import re
 import tempfile
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -153,10 +154,32 @@ def new_folder(path: str | os.PathLike[str], ours: str = "") -> Path:
 def cache_dir() -> Path:
     """Return the user's cache folder for this project: `$DEXTR_CACHE`, or the system's place.
 
-    Where earlier versions kept it (`~/.cache/dextr`, on every system), it stays.
+    Where earlier versions kept it (`~/.cache/dextr`, on every system), it stays. A user without a
+    home folder is warned, and gets a temporary one.
     """
     if own := os.environ.get("DEXTR_CACHE"):
         return Path(own)
-    base = os.environ.get("XDG_CACHE_HOME")
-    earlier = (Path(base) if base else Path.home() / ".cache") / "dextr"
+    try:
+        home = Path.home()
+    except RuntimeError:  # HOME is not set, and the system does not know the user
+        home = Path()
+    base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
+    if not base.is_absolute():
+        return _temporary_cache()
+    earlier = base / "dextr"
     return earlier if earlier.is_dir() else platformdirs.user_cache_path("dextr", False)
+
+
+def _temporary_cache() -> Path:
+    user = getattr(os, "getuid", int)()
+    folder = Path(tempfile.gettempdir()) / f"dextr-{user}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    # Anybody can make that name: what others wrote there must not pass for ours.
+    if folder.is_symlink() or folder.stat().st_uid != user:
+        folder = Path(tempfile.mkdtemp(prefix="dextr-"))
+    warnings.warn(
+        f"there is no home folder (HOME): downloads and lists of objects are kept in {folder}; "
+        "set DEXTR_CACHE to a folder that stays",
+        stacklevel=3,
+    )
+    return folder

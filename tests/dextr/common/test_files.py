@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import platformdirs
@@ -129,3 +130,32 @@ def test_where_something_can_be_written(tmp_path, monkeypatch, name, folder, wor
         with pytest.raises(ValueError, match=words):
             check_target(name, folder)
     assert sorted(Path().iterdir()) == before
+
+
+def _nobody(monkeypatch, tmp_path, home=None):
+    def unknown():
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("DEXTR_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", unknown if home is None else lambda: Path(home))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+
+@pytest.mark.parametrize("home", [None, "", "here"])
+def test_without_a_home_folder_there_is_a_temporary_one(tmp_path, monkeypatch, home):
+    _nobody(monkeypatch, tmp_path, home)
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="no home folder .* set DEXTR_CACHE"):
+            assert cache_dir() == tmp_path / f"dextr-{os.getuid()}"
+    assert (tmp_path / f"dextr-{os.getuid()}").stat().st_mode & 0o77 == 0
+
+
+def test_a_temporary_folder_that_others_made_is_not_trusted(tmp_path, monkeypatch):
+    _nobody(monkeypatch, tmp_path)
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / f"dextr-{os.getuid()}").symlink_to("theirs")
+    with pytest.warns(UserWarning, match="no home folder"):
+        folder = cache_dir()
+    assert folder.resolve() == folder
+    assert list(folder.iterdir()) == []
