@@ -7,11 +7,15 @@ import os
 if __name__ == "__main__":
     # Before PyTorch is loaded: threads that spin while they wait cost much on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Before Matplotlib is: it cannot be imported with a backend that is not installed here, such as
+    # a notebook's that is inherited. Only a window needs one.
+    backend = os.environ.pop("MPLBACKEND", None)
 
 import argparse
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -84,8 +88,8 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the demo."""
+def main(argv: Sequence[str] | None = None, backend: str | None = None) -> int:
+    """Run the demo; `backend` is the one of Matplotlib's that makes the window."""
     args = build_parser().parse_args(argv)
     example = None if args.image else example_scene(PHOTO)
     photos = Photos({f"{PHOTO}.png": example.image}) if example else Photos.find(args.image)
@@ -97,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.output and example and not (args.web or args.labels or lines):
         cup, spoon, *_ = example.objects
         lines = [" ".join(f"{x:g},{y:g}" for x, y in points) for points in (cup, spoon)]
-    return cut_out(args, photos, lines) if lines else annotate(args, photos)
+    return cut_out(args, photos, lines) if lines else annotate(args, photos, backend)
 
 
 def cut_out(args: argparse.Namespace, photos: Photos, lines: Sequence[str]) -> int:
@@ -118,12 +122,12 @@ def cut_out(args: argparse.Namespace, photos: Photos, lines: Sequence[str]) -> i
     return 0
 
 
-def annotate(args: argparse.Namespace, photos: Photos) -> int:
+def annotate(args: argparse.Namespace, photos: Photos, backend: str | None) -> int:
     """Open the window, on the screen or in a browser, and write what is cut out in it."""
     labels = read_labels(args.labels) if args.labels else []
     layout = choose_layout(photos, args.output or default_output(photos))
     with in_browser(args.web, args.web_address) if args.web else nullcontext():
-        figure = new_figure()
+        figure = new_figure(backend=None if args.web else backend)
         predictor, warning = load(args)
         project = AnnotationProject(photos, predictor.threshold, layout, labels)
         window = ClickWindow(figure, predictor, project, warning)
@@ -166,4 +170,4 @@ def parse_points(text: str, hw: tuple[int, int]) -> NDArray[np.float64]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run(main))
+    raise SystemExit(run(partial(main, backend=backend)))

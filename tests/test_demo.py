@@ -76,6 +76,22 @@ def test_without_display_and_points_one_line_says_what_to_do(photo):
     assert done.stderr.startswith("error: cannot open a window: give --web 8988 to use a browser")
 
 
+@pytest.mark.parametrize("backend", ["module://ipympl.backend_nbagg", "nonsense"])
+def test_an_inherited_backend_does_not_matter_without_a_window(tmp_path, backend):
+    output = tmp_path / "coffee.png"
+    done = demo("--output", output, "--weights", "untrained", MPLBACKEND=backend)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert output.exists()
+
+
+@pytest.mark.parametrize("backend", ["module://ipympl.backend_nbagg", "nonsense"])
+def test_an_inherited_backend_that_makes_no_window_is_one_line(photo, backend):
+    done = demo("--image", photo, "--weights", "untrained", MPLBACKEND=backend)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: cannot open a window")
+
+
 @pytest.fixture(scope="module")
 def script():
     return runpy.run_path(str(DEMO))

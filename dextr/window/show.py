@@ -30,16 +30,21 @@ NOTEBOOK_ADVICE = "run the line %matplotlib widget first (pip install ipympl)"
 GOODBYE_SECONDS = 0.5
 
 
-def new_figure(advice: str = ADVICE) -> Figure:
+def new_figure(advice: str = ADVICE, backend: str | None = None) -> Figure:
     """Return the figure of a new window; it appears with `show`.
+
+    `backend` is the one of Matplotlib's to use. A notebook's, such as a program started there
+    inherits, does not count: without one, Matplotlib chooses.
 
     Raises:
         ValueError: No window can be opened on this machine; the message ends with the advice.
     """
     try:
+        if backend and not backend.startswith("module://"):
+            plt.switch_backend(backend)
         with plt.rc_context({"toolbar": "toolbar2"}):
             figure = plt.figure("DEXTR", figsize=SIZE)
-    except ImportError as error:
+    except (ImportError, ValueError, RuntimeError) as error:
         raise ValueError(f"cannot open a window ({error}): {advice}") from None
     if plt.get_backend().lower().rpartition("backend_")[2] in WITHOUT_WINDOW:
         plt.close(figure)
