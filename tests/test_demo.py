@@ -76,6 +76,17 @@ def test_without_display_and_points_one_line_says_what_to_do(photo):
     assert done.stderr.startswith("error: cannot open a window: give --web 8988 to use a browser")
 
 
+@pytest.mark.parametrize(
+    ("encoding", "shown"), [("cp1252", "\\u732b"), ("latin-1", "\\u732b"), ("utf-8", "猫")]
+)
+def test_a_console_that_cannot_show_a_name_shows_it_with_escapes(tmp_path, encoding, shown):
+    output = tmp_path / "猫.png"
+    done = demo("--output", output, "--weights", "untrained", PYTHONIOENCODING=encoding)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{shown}.png" in done.stdout
+    assert output.exists()
+
+
 @pytest.mark.parametrize("backend", ["module://ipympl.backend_nbagg", "nonsense"])
 def test_an_inherited_backend_does_not_matter_without_a_window(tmp_path, backend):
     output = tmp_path / "coffee.png"

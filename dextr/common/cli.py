@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +26,7 @@ def run(main: Main, argv: Sequence[str] | None = None) -> int:
 
     `DEXTR_DEBUG=1` shows the traceback instead.
     """
+    _show_any_name()
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_, **__: print(
@@ -42,6 +44,13 @@ def run(main: Main, argv: Sequence[str] | None = None) -> int:
             raise
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+def _show_any_name() -> None:
+    """Let a console that cannot show a file's name show it with escapes, instead of an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 positive = whole(1)
