@@ -35,7 +35,7 @@ class Batch:
     def empty(cls, size: int) -> Batch:
         """Return a batch of no objects: the share of a process for which none is left."""
         none = torch.zeros(0, 1, size, size, dtype=torch.bool)
-        return cls(torch.zeros(0, 4, size, size), none, none, [])
+        return cls(torch.zeros(0, 4, size, size, dtype=torch.float32), none, none, [])
 
     def __len__(self) -> int:
         return len(self.names)
