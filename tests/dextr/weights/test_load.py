@@ -338,12 +338,13 @@ def test_predictors_can_be_copied_and_sent_to_other_processes(copied):
     np.testing.assert_array_equal(again.predict(IMAGE, CLICKS).prob, expected)
 
 
-@pytest.mark.parametrize("name", ["bundled", "untrained"])
-def test_pytorchs_default_type_does_not_matter(name):
-    expected = load_predictor(name, "cpu").predict(IMAGE, CLICKS).prob
+def test_pytorchs_default_type_does_not_matter(tmp_path):
+    file = tmp_path / "w.safetensors"
+    save_network(file, build_network("resnet18", head_width=8, stages=2), **ABOUT)
+    expected = [load_predictor(w, "cpu").predict(IMAGE, CLICKS).prob for w in (file, "untrained")]
     torch.set_default_dtype(torch.float64)
     try:
-        found = load_predictor(name, "cpu").predict(IMAGE, CLICKS).prob
+        found = [load_predictor(w, "cpu").predict(IMAGE, CLICKS).prob for w in (file, "untrained")]
     finally:
         torch.set_default_dtype(torch.float32)
     np.testing.assert_array_equal(found, expected)
