@@ -155,7 +155,8 @@ class CropWindow:
         """Return the window around an object (paper section 3.1: the box relaxed by 50 pixels).
 
         Args:
-            mask_or_points: A mask of the image's size, or points (N, 2), xy.
+            mask_or_points: A mask of the image's size, or points (N, 2), xy. What is both, in an
+                image two pixels wide, is a mask if bool or unsigned, else points.
             image_hw: Height and width of the image.
             relax: Margin on every side, in pixels of the image, or a rule.
             size: Side of the square crop.
@@ -164,9 +165,9 @@ class CropWindow:
             ValueError: An empty mask, or an array that is neither mask nor points.
         """
         array = np.asarray(mask_or_points)
-        if array.shape == tuple(image_hw) and (array.dtype == bool or array.shape[1] != 2):
+        if array.shape == tuple(image_hw) and (array.dtype.kind in "bu" or array.shape[1] != 2):
             return cls.around_mask(array, relax, size)
-        if array.ndim == 2 and array.shape[1] == 2 and len(array):
+        if array.ndim == 2 and array.shape[1] == 2 and len(array) and array.dtype.kind != "b":
             return cls.around_points(array, image_hw, relax, size)
         raise ValueError(
             f"expected a mask of the image's size {tuple(image_hw)} or points (N, 2), "
