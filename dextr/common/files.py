@@ -15,6 +15,9 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import platformdirs
+from filelock import FileLock, Timeout
+
+LOCK_SECONDS = 30
 
 
 @contextmanager
@@ -59,6 +62,27 @@ def check_target(path: str | os.PathLike[str], folder: bool = False) -> Path:
     if not os.access(there, os.W_OK | os.X_OK):
         raise ValueError(f"{there}: no permission to write there")
     return target
+
+
+@contextmanager
+def locked(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Keep other programs of ours from changing a file while the block reads, changes, writes it.
+
+    `.NAME.lock` beside it stays behind, empty. Where the file system has no locks there is none.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(target.with_name(f".{target.name}.lock"), timeout=LOCK_SECONDS)
+    try:
+        lock.acquire()
+    except NotImplementedError:
+        pass
+    except Timeout:
+        raise ValueError(f"{target} is being written by another program: try again") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def inside(name: str) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import chain
 from typing import TypeVar
 
 import numpy as np
@@ -48,7 +47,8 @@ def run_through(
         kept, logits = batch
         return list(map(finish, kept, logits()))
 
-    return chain.from_iterable(map_ahead(finished, started(), workers, workers))
+    batches = map_ahead(finished, started(), workers, workers)
+    return (result for batch in batches for result in batch)
 
 
 def map_ahead(

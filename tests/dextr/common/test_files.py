@@ -1,16 +1,19 @@
 import hashlib
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import platformdirs
 import pytest
 
+from dextr.common import files
 from dextr.common.files import (
     cache_dir,
     check_target,
     file_digest,
     file_sha256,
+    locked,
     new_folder,
     read_json,
     replacing,
@@ -159,3 +162,34 @@ def test_a_temporary_folder_that_others_made_is_not_trusted(tmp_path, monkeypatc
         folder = cache_dir()
     assert folder.resolve() == folder
     assert list(folder.iterdir()) == []
+
+
+def test_nothing_is_lost_where_several_change_a_file(tmp_path):
+    path = tmp_path / "numbers.json"
+
+    def add(number):
+        with locked(path):
+            write_json(path, [*(read_json(path) if path.exists() else []), number])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add, range(16)))
+    assert sorted(read_json(path)) == list(range(16))
+
+
+def test_who_waits_for_a_file_too_long_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "LOCK_SECONDS", 0)
+    with (
+        locked(tmp_path / "a"),
+        pytest.raises(ValueError, match="a is being written by another program"),
+        locked(tmp_path / "a"),
+    ):
+        raise AssertionError("it must not come to this")
+
+
+def test_a_file_system_without_locks_does_without(tmp_path, monkeypatch):
+    def none(_):
+        raise NotImplementedError
+
+    monkeypatch.setattr(files.FileLock, "acquire", none)
+    with locked(tmp_path / "a"):
+        (tmp_path / "a").touch()
