@@ -7,19 +7,25 @@ import os
 if __name__ == "__main__":
     # Before PyTorch is loaded: threads that spin while they wait cost much on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Before Matplotlib is: it cannot be imported with a backend that is not installed here, such as
+    # a notebook's that is inherited. Only a window needs one.
+    backend = os.environ.pop("MPLBACKEND", None)
 
 import argparse
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dextr.annotation import AnnotatedObject
-from dextr.common.cli import UNTRAINED, add_network_options, positive, run
+from dextr.common.cli import UNTRAINED, add_network_options, path, run, text
 from dextr.common.example_photos import example_scene
+from dextr.common.files import check_target
+from dextr.common.options import whole
 from dextr.points import check_points
 from dextr.predictor import Predictor
 from dextr.weights.load import load_network
@@ -59,25 +65,31 @@ def build_parser() -> argparse.ArgumentParser:
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--image", metavar="PHOTO|DIR", type=Path, nargs="+", help="photos, folders (an example)")
+    add("--image", metavar="PHOTO|DIR", type=path, nargs="+", help="photos, folders (an example)")
     add(
         "--points",
         action="append",
         metavar='"x,y x,y x,y x,y"',
+        type=text,
         help="left-, right-, top- and bottom-most point of an object, in any order, and further "
         "points on its outline; once per object; needs --output",
     )
-    add("--output", metavar="FILE.png|DIR", type=Path, help="where the masks go; see below")
-    add("--labels", metavar="LABEL,LABEL|FILE", help="for the keys 1-9 and l; a file: one per line")
-    add("--web", metavar="PORT", type=positive, help="show the window in a browser instead")
-    address = "address to serve --web on (127.0.0.1: this machine only; there is no password)"
-    add("--web-address", metavar="ADDRESS", default="127.0.0.1", help=address)
+    add("--output", metavar="FILE.png|DIR", type=path, help="where the masks go; see below")
+    add(
+        "--labels",
+        metavar="LABEL,LABEL|FILE",
+        type=text,
+        help="for the keys 1-9 and l; a file: one per line",
+    )
+    add("--web", metavar="PORT", type=whole(1, 65_535), help="show the window in a browser instead")
+    address = "address to serve --web on (127.0.0.1: this machine only)"
+    add("--web-address", metavar="ADDRESS", type=text, default="127.0.0.1", help=address)
     add_network_options(parser, "--weights", "--threshold", "--device")
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the demo."""
+def main(argv: Sequence[str] | None = None, backend: str | None = None) -> int:
+    """Run the demo; `backend` is the one of Matplotlib's that makes the window."""
     args = build_parser().parse_args(argv)
     example = None if args.image else example_scene(PHOTO)
     photos = Photos({f"{PHOTO}.png": example.image}) if example else Photos.find(args.image)
@@ -89,14 +101,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.output and example and not (args.web or args.labels or lines):
         cup, spoon, *_ = example.objects
         lines = [" ".join(f"{x:g},{y:g}" for x, y in points) for points in (cup, spoon)]
-    return cut_out(args, photos, lines) if lines else annotate(args, photos)
+    return cut_out(args, photos, lines) if lines else annotate(args, photos, backend)
 
 
 def cut_out(args: argparse.Namespace, photos: Photos, lines: Sequence[str]) -> int:
     """Cut out the objects with these points and write them; no window."""
+    files = AnnotationFiles.beside(check_target(args.output))
     image = photos.read(photos.names[0])
     clicks = [parse_points(line, (image.shape[0], image.shape[1])) for line in lines]
-    files = AnnotationFiles.beside(args.output)
     predictor, _ = load(args)
     objects = []
     for number, points in enumerate(clicks, 1):
@@ -110,12 +122,12 @@ def cut_out(args: argparse.Namespace, photos: Photos, lines: Sequence[str]) -> i
     return 0
 
 
-def annotate(args: argparse.Namespace, photos: Photos) -> int:
+def annotate(args: argparse.Namespace, photos: Photos, backend: str | None) -> int:
     """Open the window, on the screen or in a browser, and write what is cut out in it."""
     labels = read_labels(args.labels) if args.labels else []
     layout = choose_layout(photos, args.output or default_output(photos))
     with in_browser(args.web, args.web_address) if args.web else nullcontext():
-        figure = new_figure()
+        figure = new_figure(backend=None if args.web else backend)
         predictor, warning = load(args)
         project = AnnotationProject(photos, predictor.threshold, layout, labels)
         window = ClickWindow(figure, predictor, project, warning)
@@ -158,4 +170,4 @@ def parse_points(text: str, hw: tuple[int, int]) -> NDArray[np.float64]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run(main))
+    raise SystemExit(run(partial(main, backend=backend)))

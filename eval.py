@@ -10,6 +10,8 @@ import os
 if __name__ == "__main__":
     # Before PyTorch is loaded: threads that spin while they wait cost much on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Before Matplotlib is: a notebook's backend, inherited, may not be installed here.
+    os.environ.pop("MPLBACKEND", None)
 
 import argparse
 from collections.abc import Sequence

@@ -19,6 +19,8 @@ if __name__ == "__main__":
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Until training listens, Ctrl-C ends the program without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # Before Matplotlib is: a notebook's backend, inherited, may not be installed here.
+    os.environ.pop("MPLBACKEND", None)
 
 import argparse
 import errno
@@ -37,7 +39,7 @@ from dataloaders.crops.transforms import TrainTransform, TransformConfig
 from dataloaders.fingerprint import changes, fingerprint
 from dataloaders.instances import Instances
 from dextr.common import cli
-from dextr.common.files import write_json
+from dextr.common.files import check_target, write_json
 from dextr.common.processes import World, join
 from dextr.training.checkpoint import TrainState
 from dextr.training.config import DEMONSTRATION, ModelConfig, OptimConfig, RunConfig
@@ -45,7 +47,7 @@ from dextr.training.hard_objects import HardExamples
 from dextr.training.interrupt import Stopped, StopRequest
 from dextr.training.log import RunLog
 from dextr.training.optim import MovingAverage, build_optimizer
-from dextr.training.options import add_options, build, flatten, marked, public, read_options
+from dextr.training.options import add_options, build, check, flatten, marked, public, read_options
 from dextr.training.run_folder import RunFolder, environment, resolve_run_folder
 from dextr.training.trainer import Trainer
 from dextr.weights import initialize
@@ -69,10 +71,14 @@ def parse(argv: Sequence[str] | None) -> dict[str, Any]:
         usage="%(prog)s [options]", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("--config", metavar="FILE", help="JSON file of options; flags win over it")
+    parser.add_argument(
+        "--config", metavar="FILE", type=cli.text,
+        help="JSON file of options; flags win over it",
+    )  # fmt: skip
     parser.add_argument(
         "--resume",
         metavar="PATH|auto",
+        type=cli.text,
         help="go on with this checkpoint or run folder; auto: with the newest checkpoint of "
         "--output-dir (or of the newest run), or from the start if there is none",
     )
@@ -85,21 +91,30 @@ def parse(argv: Sequence[str] | None) -> dict[str, Any]:
     return vars(parser.parse_args(argv))
 
 
-def choose_options(
-    flags: dict[str, Any], folder: RunFolder, say: Callable[[str], None]
-) -> dict[str, Any]:
-    """Return every group of options: flags over a resumed run's, over --config's, over defaults.
+def given_options(flags: dict[str, Any]) -> dict[str, Any]:
+    """Return the flags over what the file of --config says.
 
     Raises:
-        ValueError: An option is unknown or has no meaning, or would change a resumed run.
+        ValueError: One is unknown, of another type or out of range.
     """
-    config_file = flags.pop("config", None)
-    given = read_options(config_file) | flags if config_file else flags
+    file = flags.pop("config", None)
+    said = check(GROUPS, read_options(file), file) if file else {}
+    return said | check(GROUPS, flags)
+
+
+def choose_options(
+    given: dict[str, Any], folder: RunFolder, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Return every group of options: those given, over a resumed run's, over defaults.
+
+    Raises:
+        ValueError: They have no meaning together, or would change a resumed run.
+    """
     if folder.config is not None:
-        chosen = build(GROUPS, {**folder.config, **given}, str(config_file or folder.path))
+        chosen = build(GROUPS, {**folder.config, **given}, str(folder.path))
         folder.check(flatten(chosen), marked(GROUPS, "may_change_on_resume"))
         return chosen
-    chosen = build(GROUPS, given, str(config_file or ""))
+    chosen = build(GROUPS, given)
     if not chosen["sources"].empty:
         return chosen
     changed = {name: value for name, value in DEMONSTRATION.items() if name not in given}
@@ -204,13 +219,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line."""
     flags = parse(argv)
     resume, accept = flags.pop("resume", None), flags.pop("accept_changed_data")
-    with join(flags.get("device")) as world, StopRequest(world.main) as stop:
+    given = given_options(flags)
+    if "output_dir" in given:
+        check_target(given["output_dir"], folder=True)
+    if resume is None:
+        build(GROUPS, given)
+    with join(given.get("device")) as world, StopRequest(world.main) as stop:
         folder = resolve_run_folder(
-            resume, flags.get("output_dir"), flags.get("name", RunConfig.name), world
+            resume, given.get("output_dir"), given.get("name", RunConfig.name), world
         )
         with closing(folder):
             try:
-                train(choose_options(flags, folder, stop.say), folder, world, stop, accept)
+                train(choose_options(given, folder, stop.say), folder, world, stop, accept)
             except OSError as error:
                 if error.errno not in DISK_FULL:
                     raise

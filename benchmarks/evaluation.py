@@ -16,7 +16,6 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,6 +25,7 @@ from benchmarks.made_data import voc_objects
 from benchmarks.timing import CPU, SMALL, machine, markdown, median_seconds, parser
 from dataloaders.instances import Instances
 from dextr.common import cli
+from dextr.common.options import whole
 from dextr.common.processes import pick_device
 from dextr.evaluation.protocol import EvaluationSettings
 from dextr.evaluation.scoring import evaluate
@@ -112,11 +112,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser(__doc__, "--split", "--size", "--device", "--small", "--json")
     counts = sorted({0, 1, 2, os.cpu_count() or 1})
     add = options.add_argument
-    add("--root", type=Path, help="PASCAL VOC 2012 (default: made-up photos)")
+    add("--root", type=cli.path, help="PASCAL VOC 2012 (default: made-up photos)")
     add("--only", nargs="+", choices=NAMES, default=NAMES, help="networks to measure (all)")
-    add("--workers", type=cli.natural, nargs="+", default=counts, help=f"(default: {counts})")
+    add("--workers", type=whole(0, 256), nargs="+", default=counts, help=f"(default: {counts})")
     add("--objects", type=cli.positive, default=1000, help="objects per evaluation (1000)")
-    add("--batch-size", type=cli.positive, default=16, help="objects at once (16)")
+    add("--batch-size", type=whole(1, 65_536), default=16, help="objects at once (16)")
     add("--steps", type=cli.positive, default=10, help="batches per run of the network alone (10)")
     args = options.parse_args(argv)
     torch.backends.cudnn.benchmark = True

@@ -38,6 +38,7 @@ from dataloaders.pascal import PascalInstances
 from dextr.common import cli
 from dextr.common.images import read_image
 from dextr.common.label_png import read_label_map
+from dextr.common.options import whole
 from dextr.evaluation.protocol import EvaluationSettings, simulate_clicks
 from dextr.geometry import RELAX
 from dextr.heatmap import render_heatmap
@@ -141,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add = options.add_argument
     add("--repeats", type=cli.positive, default=100, help="calls of each function")
     add("--objects", type=cli.positive, default=200, help="for each loader")
-    add("--workers", type=cli.natural, nargs="*", default=[0, 1, 2])
+    add("--workers", type=whole(0, 256), nargs="*", default=[0, 1, 2])
     args = options.parse_args(argv)
     use_threads(1)
     with voc_objects(args.voc_root, args.split, 600) as data:

@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser(__doc__, "--json")
     add = options.add_argument
     add("--window", type=cli.positive, default=20, help="steps that are averaged (20)")
-    add("--picture", type=Path, metavar="FILE", help="the curves, such as curves.png")
+    add("--picture", type=cli.output_file, metavar="FILE", help="the curves, such as curves.png")
     args, rest = options.parse_known_args(argv)
     losses = {}
     for name, own in RUNS.items():

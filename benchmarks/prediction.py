@@ -24,6 +24,7 @@ from torch import nn
 from benchmarks.timing import interleaved, machine, markdown, parser, use_threads
 from dextr.common import cli
 from dextr.common.example_photos import example_scene
+from dextr.common.options import whole
 from dextr.geometry import RELAX, CropWindow
 from dextr.inputs import decode, encode
 from dextr.points import place_clicks
@@ -137,10 +138,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print tables."""
     options = parser(__doc__, "--size")
     add = options.add_argument
-    add("--threads", type=int, default=2)
-    add("--repeats", type=int, default=5, help="counted calls of each")
-    add("--networks", nargs="+", default=["resnet101", BUNDLED], help="backbones, or bundled")
-    add("--memory-of", nargs=2, metavar=("NETWORK", "ours|plain"), help="print only its peak, MiB")
+    add("--threads", type=whole(1, 1024), default=2)
+    add("--repeats", type=cli.positive, default=5, help="counted calls of each")
+    add(
+        "--networks",
+        nargs="+",
+        type=cli.text,
+        default=["resnet101", BUNDLED],
+        help="backbones, or bundled",
+    )
+    add(
+        "--memory-of",
+        nargs=2,
+        type=cli.text,
+        metavar=("NETWORK", "ours|plain"),
+        help="print only its peak, MiB",
+    )
     args = options.parse_args(argv)
     use_threads(args.threads)
     if args.memory_of:

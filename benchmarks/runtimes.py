@@ -27,6 +27,7 @@ from benchmarks.timing import interleaved, machine, markdown, parser, use_thread
 from dataloaders.folder import FolderInstances
 from dextr.common import cli
 from dextr.common.example_photos import OBJECTS, Scene, example_scene
+from dextr.common.options import whole
 from dextr.export.agreement import answer
 from dextr.export.onnx_file import export
 from dextr.metrics import iou
@@ -44,12 +45,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print a Markdown table."""
     options = parser(__doc__)
     add = options.add_argument
-    add("--network", default="bundled", help="a name or file of weights, or resnet101: random")
-    add("--root", help="images/ and masks/")
-    add("--limit", type=int, help="objects of --root, evenly spread")
-    add("--batch", type=int, default=1)
-    add("--repeats", type=int, default=15)
-    add("--threads", type=int, default=2)
+    add(
+        "--network",
+        type=cli.text,
+        default="bundled",
+        help="a name or file of weights, or resnet101: random",
+    )
+    add("--root", type=cli.path, help="images/ and masks/")
+    add("--limit", type=cli.positive, help="objects of --root, evenly spread")
+    add("--batch", type=whole(1, 1024), default=1)
+    add("--repeats", type=cli.positive, default=15)
+    add("--threads", type=whole(1, 1024), default=2)
     add("--int8", action=argparse.BooleanOptionalAction, default=True)
     args = options.parse_args(argv)
 

@@ -31,6 +31,7 @@ from dextr.common import cli
 from dextr.evaluation.protocol import EvaluationSettings
 from dextr.evaluation.scoring import evaluate
 from dextr.evaluation.summary import summarize
+from dextr.geometry import SIZES
 from dextr.metrics import ObjectScore
 from dextr.predictor import Predictor
 
@@ -115,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add = options.add_argument
     add("--objects", type=cli.positive, default=100_000, help="in the file")
     add("--seen", type=cli.positive, default=4000, help="to go through")
-    add("--size", type=cli.positive, default=256, help="side of the crop")
+    add("--size", type=SIZES, default=256, help="side of the crop")
     args = options.parse_args(argv)
     rows: list[Row] = [HEADER]
     with tempfile.TemporaryDirectory() as folder:

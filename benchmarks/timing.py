@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from dextr.common import cli
+from dextr.geometry import SIZES
 from networks import NetworkConfig
 
 CPU = torch.device("cpu")
@@ -23,11 +24,11 @@ SMALL = NetworkConfig("resnet18", head_width=16, stages=2)
 HEADER = ("path", "ours", "baseline", "ratio")
 OPTIONS: dict[str, dict[str, Any]] = {
     "--device": cli.NETWORK_OPTIONS["--device"],
-    "--json": {"type": Path, "metavar": "FILE", "help": "all numbers"},
-    "--size": {"type": cli.positive, "default": 512, "help": "side of the crop (512)"},
+    "--json": {"type": cli.output_file, "metavar": "FILE", "help": "all numbers"},
+    "--size": {"type": SIZES, "default": 512, "help": "side of the crop (512)"},
     "--small": {"action": "store_true", "help": "a tiny network: to see that all of it runs"},
-    "--split": {"default": "val"},
-    "--voc-root": {"type": Path, "help": "PASCAL VOC 2012 (default: made-up photos)"},
+    "--split": {"type": cli.text, "default": "val"},
+    "--voc-root": {"type": cli.path, "help": "PASCAL VOC 2012 (default: made-up photos)"},
 }
 
 

@@ -28,6 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.timing import SMALL, machine, markdown, median_seconds, parser
 from dextr.common import cli
+from dextr.common.options import whole
 from dextr.common.processes import pick_device
 from networks import DextrNet, NetworkConfig
 
@@ -124,8 +125,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser(__doc__, "--size", "--device", "--small", "--json")
     add = options.add_argument
     add("--steps", type=cli.positive, default=40, help="steps per run; the second half counts (40)")
-    add("--batches", type=cli.positive, nargs="+", default=BATCHES, help="batch sizes to try")
-    add("--profile", type=Path, metavar="FILE", help="the slowest kernels, as text")
+    add("--batches", type=whole(1, 65_536), nargs="+", default=BATCHES, help="batch sizes to try")
+    add("--profile", type=cli.output_file, metavar="FILE", help="the slowest kernels, as text")
     args, rest = options.parse_known_args(argv)
     bench = Benchmark(args, rest)
     print(

@@ -35,7 +35,7 @@ class Batch:
     def empty(cls, size: int) -> Batch:
         """Return a batch of no objects: the share of a process for which none is left."""
         none = torch.zeros(0, 1, size, size, dtype=torch.bool)
-        return cls(torch.zeros(0, 4, size, size), none, none, [])
+        return cls(torch.zeros(0, 4, size, size, dtype=torch.float32), none, none, [])
 
     def __len__(self) -> int:
         return len(self.names)
@@ -72,11 +72,12 @@ def on_device(
 
 
 def in_groups(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Yield lists of `size` items; the last one may be shorter.
+    """Return lists of `size` items, 1 or more (else a ValueError); the last one may be shorter.
 
     >>> list(in_groups("abcde", 2))
     [['a', 'b'], ['c', 'd'], ['e']]
     """
+    if size < 1:
+        raise ValueError(f"expected groups of 1 or more, got {size}")
     iterator = iter(items)
-    while group := list(islice(iterator, size)):
-        yield group
+    return iter(lambda: list(islice(iterator, size)), [])

@@ -10,8 +10,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dextr.common.options import real, whole
+
 RELAX = 50
 SIZE = 512
+# What a network is given: more than this fills gigabytes at the first prediction.
+SIZES = whole(16, 2048)
+MARGINS = whole(0, 2000)
+SHARES = real(0, 1)
 
 
 @dataclass(frozen=True)
@@ -79,23 +85,33 @@ class Margin:
     share: float
 
     def __post_init__(self) -> None:
-        if type(self.pixels) is not int or self.pixels < 0 or not 0 <= self.share <= 10:
-            raise ValueError(f"expected a margin of 0 pixels or more and a share in 0..10: {self}")
+        if self.pixels not in MARGINS or self.share not in SHARES:
+            raise ValueError(
+                f"expected a margin in pixels, {MARGINS}, and a share, {SHARES}: {self}"
+            )
 
     @classmethod
     def of(cls, plain: Any) -> Relax:
-        """Return what a file or command line says: PIXELS, "PIXELS,SHARE", or the two by name."""
+        """Return what a file or command line says: PIXELS, "PIXELS,SHARE", or the two by name.
+
+        Raises:
+            ValueError: It is none of these, or out of range.
+        """
+        relax = plain
         try:
             if isinstance(plain, str):
                 pixels, *share = plain.split(",")
-                plain = {"pixels": int(pixels), "share": float(*share)} if share else int(pixels)
-            if isinstance(plain, Mapping):
-                return cls(**plain)
+                relax = cls(int(pixels), float(*share)) if share else int(pixels)
+            elif isinstance(plain, Mapping):
+                relax = cls(**plain)
         except (TypeError, ValueError):
+            relax = None
+        if not isinstance(relax, Margin) and relax not in MARGINS:
             raise ValueError(
-                f"expected a margin as PIXELS or PIXELS,SHARE (such as 20,0.2), got {plain!r}"
-            ) from None
-        return plain
+                f"expected a margin as PIXELS or PIXELS,SHARE (such as 20,0.2), pixels {MARGINS}, "
+                f"share {SHARES}; got {plain!r}"
+            )
+        return relax
 
     def around(self, box: Box) -> int:
         """Return the margin of a tight box in pixels."""
@@ -139,7 +155,8 @@ class CropWindow:
         """Return the window around an object (paper section 3.1: the box relaxed by 50 pixels).
 
         Args:
-            mask_or_points: A mask of the image's size, or points (N, 2), xy.
+            mask_or_points: A mask of the image's size, or points (N, 2), xy. What is both, in an
+                image two pixels wide, is a mask if bool or unsigned, else points.
             image_hw: Height and width of the image.
             relax: Margin on every side, in pixels of the image, or a rule.
             size: Side of the square crop.
@@ -148,9 +165,9 @@ class CropWindow:
             ValueError: An empty mask, or an array that is neither mask nor points.
         """
         array = np.asarray(mask_or_points)
-        if array.shape == tuple(image_hw) and (array.dtype == bool or array.shape[1] != 2):
+        if array.shape == tuple(image_hw) and (array.dtype.kind in "bu" or array.shape[1] != 2):
             return cls.around_mask(array, relax, size)
-        if array.ndim == 2 and array.shape[1] == 2 and len(array):
+        if array.ndim == 2 and array.shape[1] == 2 and len(array) and array.dtype.kind != "b":
             return cls.around_points(array, image_hw, relax, size)
         raise ValueError(
             f"expected a mask of the image's size {tuple(image_hw)} or points (N, 2), "

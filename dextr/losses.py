@@ -40,6 +40,9 @@ def class_balanced_bce(
         counts: N+ and N- to use instead of this batch's own: with several processes, their sums.
         batch_size: Objects to divide by instead of this batch's own, likewise.
 
+    Returns:
+        A scalar; 0 for a batch of no objects.
+
     Raises:
         ValueError: Shapes differ, or an option has an unknown name.
     """
@@ -63,7 +66,8 @@ def class_balanced_bce(
         weight = weight * (void < 0.5)
     target = positive.to(logits.dtype)
     total = F.binary_cross_entropy_with_logits(logits, target, weight, reduction="sum")
-    total = total / (batch_size or logits.shape[0])
+    # Of no objects there is nothing to lose: 0, not 0 / 0.
+    total = total / (batch_size or max(logits.shape[0], 1))
     return total / logits.shape[1:].numel() if reduction == "mean" else total
 
 
@@ -74,7 +78,12 @@ def soft_iou_loss(logits: Tensor, labels: Tensor, void: Tensor | None = None) ->
         logits: (N, 1, H, W).
         labels: The same shape; 0.5 and above is the object.
         void: The same shape, non-zero where no pixel counts; None: everywhere counts.
+
+    Returns:
+        A scalar in 0..1; 0 for a batch of no objects.
     """
+    if not len(logits):
+        return logits.sum()
     counted = torch.ones_like(logits) if void is None else (void < 0.5).to(logits.dtype)
     prob, truth = logits.sigmoid() * counted, (labels >= 0.5) * counted
     common = (prob * truth).flatten(1).sum(1)

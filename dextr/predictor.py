@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dextr.batch import in_groups
 from dextr.common.images import ImageLike, as_rgb
-from dextr.geometry import RELAX, SIZE, CropWindow, Relax
+from dextr.geometry import RELAX, SIZE, SIZES, CropWindow, Margin, Relax
 from dextr.inputs import drop_loose_pieces, encode
 from dextr.points import check_points, place_clicks
 from dextr.samples import THRESHOLD, Prediction, check_share, check_threshold
@@ -44,7 +44,7 @@ class Predictor:
             keeps all. See `drop_loose_pieces`.
 
     Raises:
-        ValueError: A threshold or share outside 0..1, or a batch size below 1.
+        ValueError: A size, margin, threshold, share or batch size out of range.
 
     >>> predictor = Predictor(lambda inputs: inputs[:, 3:] - 128)  # where the heat map is warm
     >>> image = np.zeros((60, 80, 3), np.uint8)
@@ -64,13 +64,15 @@ class Predictor:
         look_twice: bool = False,
         pieces: float = 0.0,
     ) -> None:
-        if isinstance(network, nn.Module):
-            network = network.eval() if device is None else network.eval().to(device)
+        if not 1 <= size <= SIZES.most:
+            raise ValueError(f"expected a crop size from 1 to {SIZES.most}, got {size!r}")
         if batch_size < 1:
             raise ValueError(f"expected a batch size of 1 or more, got {batch_size}")
+        if isinstance(network, nn.Module):
+            network = network.eval() if device is None else network.eval().to(device)
         self.network = network
         self.size = size
-        self.relax = relax
+        self.relax = Margin.of(relax)
         self.threshold = check_threshold(threshold)
         self.device = _device_of(network, device)
         self.batch_size = batch_size

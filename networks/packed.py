@@ -8,6 +8,8 @@ operators, but needs a compiler and a minute.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -51,11 +53,11 @@ def can_pack() -> bool:
 
 
 def _computes_the_same(side: int) -> bool:
-    x, other = torch.linspace(0, 1, 400).view(2, 1, 8, 5, 5)
+    x, other = torch.linspace(0, 1, 400, dtype=torch.float32).view(2, 1, 8, 5, 5)
     conv = nn.Conv2d(8, 8, side, padding=side // 2, device="meta")
-    weight = torch.linspace(-1, 1, 64 * side**2).view(8, 8, side, side)
+    weight = torch.linspace(-1, 1, 64 * side**2, dtype=torch.float32).view(8, 8, side, side)
     conv.weight = nn.Parameter(weight, requires_grad=False)
-    conv.bias = nn.Parameter(torch.linspace(-1, 1, 8), requires_grad=False)
+    conv.bias = nn.Parameter(torch.linspace(-1, 1, 8, dtype=torch.float32), requires_grad=False)
     expected = conv(x)
     plain, added = _packed(conv, relu=False)(x), _packed(conv, relu=True)(x, other.clone())
     pairs = ((plain, expected), (added, (expected + other).relu()))
@@ -67,7 +69,23 @@ def _packed(conv: nn.Conv2d, relu: bool) -> PackedConv | PackedPointwise:
     return PackedPointwise(conv, relu) if pointwise else PackedConv(conv, relu)
 
 
-class PackedConv(nn.Module):
+class _Packed(nn.Module):
+    """A layer whose `weight` is in oneDNN's order; copies and pickles hold it in PyTorch's."""
+
+    weight: Tensor
+
+    def _reorder(self, weight: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "weight": self.weight.to_dense()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.weight = self._reorder(self.weight)
+
+
+class PackedConv(_Packed):
     """A convolution that can add a map and rectify the result.
 
     Args:
@@ -79,8 +97,11 @@ class PackedConv(nn.Module):
         super().__init__()
         self.grid = (conv.padding, conv.stride, conv.dilation, conv.groups)
         self.relu = "relu" if relu else "none"
-        self.weight = torch.ops.mkldnn._reorder_convolution_weight(conv.weight.detach(), *self.grid)
+        self.weight = self._reorder(conv.weight.detach())
         self.bias = None if conv.bias is None else conv.bias.detach()
+
+    def _reorder(self, weight: Tensor) -> Tensor:
+        return torch.ops.mkldnn._reorder_convolution_weight(weight, *self.grid)
 
     def forward(self, x: Tensor, add: Tensor | None = None) -> Tensor:
         """Return the map; if something is added, it is overwritten by the result."""
@@ -93,7 +114,7 @@ class PackedConv(nn.Module):
         )
 
 
-class PackedPointwise(nn.Module):
+class PackedPointwise(_Packed):
     """A 1x1 convolution as the matrix product it is, which can add a map and rectify the result.
 
     oneDNN chooses its 1x1 kernels badly at some sizes: products take two thirds of their time on
@@ -107,9 +128,11 @@ class PackedPointwise(nn.Module):
     def __init__(self, conv: nn.Conv2d, relu: bool) -> None:
         super().__init__()
         self.relu = "relu" if relu else "none"
-        weight = conv.weight.detach().flatten(1).contiguous()
-        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight)
+        self.weight = self._reorder(conv.weight.detach().flatten(1).contiguous())
         self.bias = None if conv.bias is None else conv.bias.detach()
+
+    def _reorder(self, weight: Tensor) -> Tensor:
+        return torch.ops.mkldnn._reorder_linear_weight(weight)
 
     def forward(self, x: Tensor, add: Tensor | None = None) -> Tensor:
         """Return the map."""

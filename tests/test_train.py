@@ -173,7 +173,7 @@ def test_a_loss_that_is_not_finite_stops_and_overwrites_nothing(capsys):
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (["--shapes", "3", "--epochs", "0"], "--epochs must be at least 1"),
+        (["--shapes", "3", "--epochs", "0"], "--epochs: expected a whole number of 1 or more"),
         (["--shapes", "3", "--amp", "fp16"], "fp16 needs a GPU"),
         (["--shapes", "3", "--init", "missing.pth"], "missing.pth"),
         (["--folder", "missing"], "missing"),

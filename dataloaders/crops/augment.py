@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import cv2
@@ -9,8 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dextr.common.label_png import VOID_LABEL
+from dextr.common.options import PROBABILITY, whole
 from dextr.geometry import Box
 from dextr.samples import Instance
+
+QUALITIES = whole(1, 100)
 
 
 @dataclass(frozen=True)
@@ -18,11 +22,18 @@ class Affine:
     """Left and right mirrored, then turned (anti-clockwise) and enlarged about (w/2, h/2).
 
     The point is the published one.
+
+    Raises:
+        ValueError: The angle is not finite, or the scale not above 0.
     """
 
     flip: bool = False
     degrees: float = 0.0
     scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.degrees) and 0 < self.scale < math.inf):
+            raise ValueError(f"expected a finite angle and a scale above 0, got {self}")
 
     @classmethod
     def draw(
@@ -53,8 +64,10 @@ def jitter_colour(
 ) -> NDArray[np.uint8]:
     """Return an image (H, W, 3) of other brightness, contrast, saturation and white balance.
 
-    Each changes relatively by up to `strength`, such as 0.4.
+    Each changes relatively by up to `strength`, such as 0.4; one outside 0..1 is a ValueError.
     """
+    if strength not in PROBABILITY:
+        raise ValueError(f"expected a relative change, {PROBABILITY}, got {strength!r}")
     contrast, saturation = 1 + rng.uniform(-strength, strength, 2)
     brightness = 128 * rng.uniform(-strength, strength) * 0.5
     balance = contrast * (1 + rng.uniform(-strength, strength, 3) * 0.25)
@@ -65,7 +78,9 @@ def jitter_colour(
 
 
 def compress_jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """Return the image after JPEG compression at that quality, 1..100."""
+    """Return the image after JPEG compression at that quality, 1..100; else a ValueError."""
+    if quality not in QUALITIES:
+        raise ValueError(f"expected a quality, {QUALITIES}, got {quality!r}")
     encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
 

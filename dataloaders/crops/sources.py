@@ -8,16 +8,16 @@ from functools import partial
 
 import numpy as np
 
-from dataloaders.crops.transforms import option
 from dataloaders.instances import CombinedInstances, Instances, Subset
 from dataloaders.open import open_dataset
+from dextr.common.options import Checked, option, real, whole
 
 # What lies on this machine stays on it: weights do not carry these options.
 _source = partial(option, private=True)
 
 
 @dataclass(frozen=True)
-class SourceConfig:
+class SourceConfig(Checked):
     """Where training and validation objects come from."""
 
     voc_root: str | None = _source(
@@ -40,16 +40,17 @@ class SourceConfig:
         (), "folder with images/ and masks/; may be repeated", metavar="DIR"
     )
     davis_root: str | None = _source(None, "DAVIS 2016 folder; adds its train split")
-    shapes: int = _source(0, "add this many synthetic objects, made on the fly")
+    shapes: int = _source(
+        0, "add this many synthetic objects, made on the fly", whole(0, 10_000_000)
+    )
     val_fraction: float = _source(
         0.0,
         "share of the training objects, whole images, kept out of training; the evaluation set "
         "where there is no other",
-        least=0,
-        below=1,
+        real(0, 1, below=True),
     )
     limit: int = _source(
-        0, "train on only this many objects, drawn at random, for a trial; 0: all", least=0
+        0, "train on only this many objects, drawn at random, for a trial; 0: all", whole(0)
     )
 
     @property
@@ -59,6 +60,7 @@ class SourceConfig:
                         self.folder, self.davis_root, self.shapes))  # fmt: skip
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.coco_annotations and len(self.coco_root) != len(self.coco_annotations):
             raise ValueError(
                 "give one --coco-annotations for every --coco-root, got "

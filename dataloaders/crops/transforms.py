@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from dataloaders.crops.augment import Affine, compress_jpeg, jitter_colour, warp_labels
 from dextr.common.label_png import VOID_LABEL
-from dextr.geometry import RELAX, SIZE, Box, CropWindow, Margin, plain_relax
+from dextr.common.options import PROBABILITY, Checked, option, real, whole
+from dextr.geometry import MARGINS, RELAX, SHARES, SIZE, SIZES, Box, CropWindow, Margin, plain_relax
 from dextr.inputs import fill_heat_channel
 from dextr.points import jitter_points, place_clicks, sample_extreme_points
 from dextr.samples import Example, Instance
@@ -21,36 +22,39 @@ STRIP_ROWS = 256
 CUBIC_REACH = 2
 
 
-def option(default: Any, help: str, **more: Any) -> Any:
-    """Return a dataclass field that is a command line option too, with this help."""
-    return field(default=default, metadata={"help": help, **more})
-
-
 @dataclass(frozen=True)
-class TransformConfig:
+class TransformConfig(Checked):
     """How training objects are varied. The defaults are the paper's; the last group is ours."""
 
-    size: int = option(SIZE, "side of the square crop in pixels")
-    relax: int = option(RELAX, "margin around the box in image pixels")
-    pert: float = option(5, "points are drawn up to this far from the extremes (crop px)")
-    flip: float = option(0.5, "probability of mirroring")
-    rotation: float = option(20, "largest rotation in degrees")
-    scale: tuple[float, float] = option((0.75, 1.25), "smallest and largest scale")
+    size: int = option(SIZE, "side of the square crop in pixels", SIZES)
+    relax: int = option(RELAX, "margin around the box in image pixels", MARGINS)
+    pert: float = option(
+        5, "points are drawn up to this far from the extremes (crop px)", real(0, 100)
+    )
+    flip: float = option(0.5, "probability of mirroring", PROBABILITY)
+    rotation: float = option(20, "largest rotation in degrees", real(0, 180))
+    scale: tuple[float, float] = option((0.75, 1.25), "smallest and largest scale", real(0.01, 100))
 
-    relax_share: float = option(0.0, "margin as a share of the box's longer side, where it is more")
+    relax_share: float = option(
+        0.0, "margin as a share of the box's longer side, where it is more", SHARES
+    )
     relax_range: tuple[int, int] | None = option(
-        None, "draw the margin from this range instead of --relax"
+        None, "draw the margin from this range instead of --relax", MARGINS
     )
     relax_share_range: tuple[float, float] | None = option(
-        None, "draw the share from this range instead of --relax-share"
+        None, "draw the share from this range instead of --relax-share", SHARES
     )
     click_jitter: float = option(
-        0, "half of the objects get clicks moved by up to this many image pixels"
+        0, "half of the objects get clicks moved by up to this many image pixels", real(0, 1000)
     )
-    extra_points: int = option(0, "half of the objects get up to this many outline points more")
-    colour_jitter: float = option(0, "relative change of brightness, contrast, saturation, balance")
-    jpeg: float = option(0, "probability of JPEG noise")
-    paste: float = option(0, "probability of another object pasted beside")
+    extra_points: int = option(
+        0, "half of the objects get up to this many outline points more", whole(0, 1000)
+    )
+    colour_jitter: float = option(
+        0, "relative change of brightness, contrast, saturation, balance", PROBABILITY
+    )
+    jpeg: float = option(0, "probability of JPEG noise", PROBABILITY)
+    paste: float = option(0, "probability of another object pasted beside", PROBABILITY)
 
     @property
     def margin(self) -> int | dict[str, Any]:

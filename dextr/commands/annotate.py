@@ -6,7 +6,6 @@ import argparse
 import errno
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from tqdm import tqdm
@@ -16,8 +15,9 @@ from dextr.annotation.cut_out import annotate
 from dextr.annotation.label_map_writer import FolderWriter, VocWriter
 from dextr.annotation.objects import PointsFile, Problem, by_image
 from dextr.annotation.points_file import read_points
-from dextr.common.cli import UNTRAINED, add_network_options
+from dextr.common.cli import UNTRAINED, add_network_options, path, text
 from dextr.common.files import new_folder
+from dextr.common.options import real
 from dextr.common.processes import World, join
 from dextr.weights.load import load_network
 
@@ -145,15 +145,20 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--points", metavar="FILE", type=Path, required=True, help="CSV, JSON or COCO, see below")
-    add("--images", metavar="DIR", type=Path, required=True, help="what image names start from")
-    add("--output", metavar="OUT", type=Path, required=True, help="the folder to write to")
+    add("--points", metavar="FILE", type=path, required=True, help="CSV, JSON or COCO, see below")
+    add("--images", metavar="DIR", type=path, required=True, help="what image names start from")
+    add("--output", metavar="OUT", type=path, required=True, help="the folder to write to")
     add("--from-masks", action="store_true", help="COCO: find the extreme points of given masks")
     add("--keep-crowd", action="store_true", help="COCO: crowd regions (iscrowd 1) are objects too")
     add("--format", choices=("coco", "voc", "png"), default="coco", help="see below (coco)")
     add("--segmentation", choices=("rle", "polygons"), help="coco: run lengths, exact (default)")
-    add("--simplify", metavar="PIXELS", type=_tolerance, help="polygons: how far they may move (0)")
-    add("--split", metavar="NAME", help="voc: name of the list of images (train)")
+    add(
+        "--simplify",
+        metavar="PIXELS",
+        type=real(0, 1000),
+        help="polygons: how far they may move (0)",
+    )
+    add("--split", metavar="NAME", type=text, help="voc: name of the list of images (train)")
     add_network_options(parser, "--weights", "--threshold", "--device", "--batch-size")
     args = parser.parse_args(argv)
     if args.segmentation and args.format != "coco":
@@ -163,10 +168,3 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if args.split and (args.format != "voc" or Path(args.split).name != args.split):
         parser.error("--split: a name, only with --format voc")
     return args
-
-
-def _tolerance(text: str) -> float:
-    with suppress(ValueError):
-        if 0 <= float(text) < float("inf"):
-            return float(text)
-    raise argparse.ArgumentTypeError(f"expected pixels, 0 or more, got {text!r}")

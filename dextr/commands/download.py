@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
+from dextr.common.cli import output_folder, text
 from dextr.common.files import cache_dir, file_sha256
 from dextr.weights.download import obtain, obtain_data, seen_path
 from dextr.weights.registry import DATA, PUBLISHED, lookup
@@ -31,11 +31,12 @@ example:
     )
     add, cache = parser.add_argument, cache_dir() / "weights"
     where = f"where to put it (default: ./data for data sets, {cache} for weights)"
-    add("names", nargs="+", metavar="NAME", help="what to get, see below")
-    add("--root", type=Path, metavar="DIR", help=where)
+    add("names", nargs="+", metavar="NAME", type=text, help="what to get, see below")
+    add("--root", type=output_folder, metavar="DIR", help=where)
     add(
         "--mirror",
         metavar="URL",
+        type=text,
         help="a folder on another server that holds the files under "
         "their published names (default: $DEXTR_MIRROR, or the publisher)",
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from dextr.common.cli import UNTRAINED, add_network_options, positive
+from dextr.common.cli import UNTRAINED, add_network_options, output_file
+from dextr.common.options import whole
 from dextr.export.agreement import agreement_table
 from dextr.export.onnx_file import ParityError, export
 from dextr.weights import load_network
@@ -43,8 +43,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add_network_options(parser, "--weights")
     add, yes_or_no = parser.add_argument, argparse.BooleanOptionalAction
-    add("--output", metavar="FILE", type=Path, required=True, help=f"the {ONNX} file to write")
-    add("--batch", metavar="N", type=positive, help="the only batch it takes (default: any)")
+    add(
+        "--output",
+        metavar="FILE",
+        type=output_file,
+        required=True,
+        help=f"the {ONNX} file to write",
+    )
+    add("--batch", metavar="N", type=whole(1, 1024), help="the only batch it takes (default: any)")
     add("--int8", action="store_true", help="weights and values in 8 bits, faster and less exact")
     add("--check", action=yes_or_no, default=True, help="compare it with the network (default)")
     args = parser.parse_args(argv)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
-from dextr.common.cli import add_network_options, share
+from dextr.common.cli import add_network_options, output_file, parsed, text
 from dextr.common.files import file_sha256
+from dextr.common.options import PROBABILITY
 from dextr.geometry import Margin
 from dextr.weights import load_network, save_network
 
@@ -24,12 +24,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add, yes_or_no = parser.add_argument, argparse.BooleanOptionalAction
-    add("weights", help="a run's weights.safetensors or checkpoint, or a name")
-    add("output", type=Path, help="the .safetensors file to write")
+    add("weights", type=text, help="a run's weights.safetensors or checkpoint, or a name")
+    add("output", type=output_file, help="the .safetensors file to write")
     add_network_options(parser, "--threshold")
     add(
         "--relax",
-        type=Margin.of,
+        type=parsed(Margin.of),
         metavar="PIXELS[,SHARE]",
         help="margin around an object's box in pixels of the image, and at least this share of its "
         "longer side (default: the weights')",
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="average over the crop and its mirror image: twice the time (default: the weights')",
     )
     add(
-        "--pieces", type=share, metavar="SHARE",
+        "--pieces", type=PROBABILITY, metavar="SHARE",
         help="drop pieces of a mask that no click touches and that are smaller than this share of "
         "it; 0: none (default: the weights')",
     )  # fmt: skip

@@ -7,7 +7,15 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dextr.common.files import check_target
+from dextr.common.options import PROBABILITY, whole
+
+T = TypeVar("T")
 
 Main = Callable[[Sequence[str] | None], int]
 UNTRAINED = "these weights are UNTRAINED: the masks mean nothing"
@@ -18,6 +26,7 @@ def run(main: Main, argv: Sequence[str] | None = None) -> int:
 
     `DEXTR_DEBUG=1` shows the traceback instead.
     """
+    _show_any_name()
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_, **__: print(
@@ -37,44 +46,65 @@ def run(main: Main, argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-def natural(text: str) -> int:
-    """Return a whole number of 0 or more."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number of 0 or more, got {text!r}")
-    return int(text)
+def _show_any_name() -> None:
+    """Let a console that cannot show a file's name show it with escapes, instead of an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
-def positive(text: str) -> int:
-    """Return a whole number of 1 or more."""
-    if natural(text) == 0:
-        raise argparse.ArgumentTypeError("expected a whole number of 1 or more, got '0'")
-    return int(text)
+positive = whole(1)
+natural = whole(0)
 
 
-def share(text: str) -> float:
-    """Return a number in 0..1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"expected a number in 0..1, got {text!r}")
+def text(value: str) -> str:
+    """Return an option's text, which must not be empty: that is mostly a variable's slip."""
+    if not value:
+        raise argparse.ArgumentTypeError("expected a text that is not empty")
     return value
+
+
+def path(value: str) -> Path:
+    """Return a path that an option names."""
+    return Path(text(value))
+
+
+def parsed(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """Return an argparse type that says what `parse` says of a wrong text by a ValueError."""
+
+    def checked(value: str) -> T:
+        try:
+            return parse(text(value))
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return checked
+
+
+# Where an option's result goes, held against what is there before the work is done.
+output_file = parsed(check_target)
+output_folder = parsed(partial(check_target, folder=True))
 
 
 # Options about the network that several commands have, with what argparse is told of them.
 NETWORK_OPTIONS: dict[str, dict[str, Any]] = {
     "--weights": {
         "metavar": "NAME|FILE",
+        "type": text,
         "help": "as `python -m dextr weights` lists them, or a file (default: the network that "
         "comes with the project)",
     },
-    "--device": {"help": "cpu, cuda or cuda:N (default: a GPU if there is one)"},
+    "--device": {"type": text, "help": "cpu, cuda or cuda:N (default: a GPU if there is one)"},
     "--threshold": {
-        "type": float,
+        "type": PROBABILITY,
         "help": "probability above which a pixel is the object's, 0..1 (default: the weights')",
     },
-    "--batch-size": {"metavar": "N", "type": positive, "default": 4, "help": "objects at once (4)"},
+    "--batch-size": {
+        "metavar": "N",
+        "type": whole(1, 65_536),
+        "default": 4,
+        "help": "objects at once (4)",
+    },
 }
 
 

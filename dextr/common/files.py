@@ -8,6 +8,7 @@ import os
 import re
 import stat
 import tempfile
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,9 @@ from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
 import platformdirs
+from filelock import FileLock, Timeout
+
+LOCK_SECONDS = 30
 
 
 @contextmanager
@@ -52,6 +56,46 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     except BaseException:
         os.close(handle)
         raise
+
+
+def check_target(path: str | os.PathLike[str], folder: bool = False) -> Path:
+    """Return a path if a file, or a folder, could be written there; nothing is made.
+
+    Raises:
+        ValueError: It or a part of its path is of the other kind, or may not be written to.
+    """
+    target = Path(path)
+    there = next((p for p in (target, *target.parents) if os.path.lexists(p)), Path())
+    if there == target and not folder:
+        if target.is_dir():
+            raise ValueError(f"{target} is a folder: name a file")
+        there = target.parent
+    if not there.is_dir():
+        raise ValueError(f"{there} is not a folder: nothing can be written to {target}")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"{there}: no permission to write there")
+    return target
+
+
+@contextmanager
+def locked(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Keep other programs of ours from changing a file while the block reads, changes, writes it.
+
+    `.NAME.lock` beside it stays behind, empty. Where the file system has no locks there is none.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(target.with_name(f".{target.name}.lock"), timeout=LOCK_SECONDS)
+    try:
+        lock.acquire()
+    except NotImplementedError:
+        pass
+    except Timeout:
+        raise ValueError(f"{target} is being written by another program: try again") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def inside(name: str) -> str:
@@ -159,16 +203,38 @@ def new_folder(path: str | os.PathLike[str], ours: str = "") -> Path:
         raise ValueError(f"{folder} is a file: --output is a folder")
     if folder.is_dir() and any(folder.iterdir()) and not (ours and (folder / ours).exists()):
         raise ValueError(f"{folder} holds other files: give --output a new or empty folder")
-    return folder
+    return check_target(folder, folder=True)
 
 
 def cache_dir() -> Path:
     """Return the user's cache folder for this project: `$DEXTR_CACHE`, or the system's place.
 
-    Where earlier versions kept it (`~/.cache/dextr`, on every system), it stays.
+    Where earlier versions kept it (`~/.cache/dextr`, on every system), it stays. A user without a
+    home folder is warned, and gets a temporary one.
     """
     if own := os.environ.get("DEXTR_CACHE"):
         return Path(own)
-    base = os.environ.get("XDG_CACHE_HOME")
-    earlier = (Path(base) if base else Path.home() / ".cache") / "dextr"
+    try:
+        home = Path.home()
+    except RuntimeError:  # HOME is not set, and the system does not know the user
+        home = Path()
+    base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
+    if not base.is_absolute():
+        return _temporary_cache()
+    earlier = base / "dextr"
     return earlier if earlier.is_dir() else platformdirs.user_cache_path("dextr", False)
+
+
+def _temporary_cache() -> Path:
+    user = getattr(os, "getuid", int)()
+    folder = Path(tempfile.gettempdir()) / f"dextr-{user}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    # Anybody can make that name: what others wrote there must not pass for ours.
+    if folder.is_symlink() or folder.stat().st_uid != user:
+        folder = Path(tempfile.mkdtemp(prefix="dextr-"))
+    warnings.warn(
+        f"there is no home folder (HOME): downloads and lists of objects are kept in {folder}; "
+        "set DEXTR_CACHE to a folder that stays",
+        stacklevel=3,
+    )
+    return folder

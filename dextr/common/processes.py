@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -87,11 +88,27 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-    except RuntimeError:
-        raise ValueError(f"no device {device!r}: expected 'cpu', 'cuda' or 'cuda:N'") from None
+    except (RuntimeError, TypeError):
+        chosen = torch.device("meta")
+    untested: dict[str, Callable[[], bool]] = {
+        "mps": torch.backends.mps.is_available,
+        "xpu": torch.xpu.is_available,
+    }
+    if chosen.type not in ("cpu", "cuda", *untested):
+        raise ValueError(f"no device {str(device)!r}: expected 'cpu', 'cuda' or 'cuda:N'")
     count = torch.cuda.device_count()
     if chosen.type == "cuda" and (chosen.index or 0) >= count:
         raise ValueError(f"no device {device!r}: this machine has {count} CUDA GPUs; use 'cpu'")
+    if chosen.type in untested:
+        if not untested[chosen.type]():
+            raise ValueError(
+                f"no device {device!r} on this machine, or not in this PyTorch: use 'cpu'"
+            )
+        warnings.warn(
+            f"nothing was ever tested on {chosen.type}, only on cpu and cuda: compare with 'cpu' "
+            "before you rely on it",
+            stacklevel=2,
+        )
     return chosen
 
 

@@ -29,7 +29,7 @@ def run_through(
     finish: Callable[[Kept, NDArray[np.float32]], Out],
     workers: int,
 ) -> Iterator[Out]:
-    """Yield the result for each row, in order; the same for any number of workers.
+    """Return the result for each row, in order; the same for any number of workers.
 
     Of an object, `prepare` gives what `finish` needs and the network's input (4, S, S); `finish`
     makes the result of that and the logits (S, S). So many `workers` are threads before the
@@ -47,20 +47,25 @@ def run_through(
         kept, logits = batch
         return list(map(finish, kept, logits()))
 
-    for results in map_ahead(finished, started(), workers, workers):
-        yield from results
+    batches = map_ahead(finished, started(), workers, workers)
+    return (result for batch in batches for result in batch)
 
 
 def map_ahead(
     function: Callable[[In], Out], items: Iterable[In], workers: int, ahead: int
 ) -> Iterator[Out]:
-    """Yield function(item) in order, computed by threads at most `ahead` items in advance.
+    """Return function(item) in order, computed by threads at most `ahead` items in advance.
 
-    Without workers it is a plain map.
+    Without workers it is a plain map; fewer than none are a ValueError.
     """
-    if workers == 0:
-        yield from map(function, items)
-        return
+    if workers < 0:
+        raise ValueError(f"expected 0 workers or more, got {workers}")
+    return _map_ahead(function, items, workers, ahead) if workers else map(function, items)
+
+
+def _map_ahead(
+    function: Callable[[In], Out], items: Iterable[In], workers: int, ahead: int
+) -> Iterator[Out]:
     waiting: deque[Future[Out]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         for item in items:

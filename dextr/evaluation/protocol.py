@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dextr.common.options import SEEDS, real
 from dextr.geometry import CropWindow, Relax
 from dextr.metrics import TOLERANCE
 from dextr.points import jitter_points, place_clicks, sample_extreme_points
@@ -16,6 +17,7 @@ from dextr.samples import THRESHOLD, Instance, check_threshold
 
 POINTS = ("crop", "image")
 PROTOCOLS = ("paper", "released")
+NOISE = real(0, 1000)
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,13 @@ class EvaluationSettings:
         for name, choices in (("points", POINTS), ("protocol", PROTOCOLS)):
             if (value := getattr(self, name)) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
-        if not self.noise >= 0 or (self.noise and self.points != "image"):
+        if self.noise not in NOISE or (self.noise and self.points != "image"):
             raise ValueError(
-                f"expected click noise of 0 pixels or more, and 0 unless points are found in the "
+                f"expected click noise in pixels, {NOISE}, and 0 unless points are found in the "
                 f"image; got {self.noise} with points {self.points!r}"
             )
-        if self.seed < 0 or not self.thresholds:
-            raise ValueError("expected a seed of 0 or more and at least one threshold")
+        if self.seed not in SEEDS or not self.thresholds:
+            raise ValueError(f"expected a seed, {SEEDS}, and at least one threshold")
         for threshold in self.thresholds:
             check_threshold(threshold)
 

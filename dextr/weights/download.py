@@ -7,7 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from dextr.common.files import cache_dir, file_digest, file_sha256, read_json, write_json
+from dextr.common.files import cache_dir, file_digest, file_sha256, locked, read_json, write_json
 from dextr.weights import registry
 from dextr.weights.archives import extract_folder
 from dextr.weights.exported import refuse_old_export
@@ -108,7 +108,8 @@ def _check(entry: Published, path: Path) -> None:
     if expected:
         forget = f" (to trust it, remove {entry.name!r} in {seen_path()})"
         raise ValueError(f"expected {expected}, got {found}{'' if entry.checksum else forget}")
-    write_json(seen_path(), _seen() | {entry.name: found}, indent=2)
+    with locked(seen_path()):
+        write_json(seen_path(), _seen() | {entry.name: found}, indent=2)
 
 
 def _bundled() -> Path:

@@ -196,7 +196,7 @@ def network_from(config: NetworkConfig, state: Mapping[str, Tensor]) -> DextrNet
     """
     try:
         with torch.device("meta"):
-            network = DextrNet(config)
+            network = DextrNet(config).float()  # whatever PyTorch's default type is
     except (RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"no network can be built from {config} ({error})") from None
     # On the meta device this only checks: a description that asks for more memory than its
@@ -227,7 +227,7 @@ def _untrained() -> LoadedNetwork:
     config = NetworkConfig("resnet18", stages=3, head_width=64, output_stride=16, skips=2)
     about = Description(config, 256, RELAX, 0.5, {"values": "random, seed 0"})
     with torch.device("meta"):
-        network = DextrNet(config)
+        network = DextrNet(config).float()
     network = network.to_empty(device="cpu")
     # He's values for input in 0..1, so that the logits neither vanish nor saturate.
     generator = torch.Generator().manual_seed(0)

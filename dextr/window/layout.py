@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dextr.annotation.objects import AnnotatedObject
-from dextr.common.files import new_folder, unique_names
+from dextr.common.files import check_target, new_folder, unique_names
 from dextr.common.image_files import image_files, readable_suffixes
 from dextr.common.images import ImageLike, as_rgb
 from dextr.common.label_png import MOST_OBJECTS, paint, write_label_map, write_mask
@@ -176,6 +176,7 @@ def choose_layout(photos: Photos, output: Path) -> SessionLayout:
     if output.suffix.lower() == ".png" and not output.is_dir():
         if len(photos.names) > 1:
             raise ValueError(f"{output}: give --output a folder, for several photos")
+        check_target(output)
         others = (f"{output.stem}-{number}{output.suffix}" for number in count(2))
         files = map(output.with_name, chain([output.name], others))
         return next(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dextr.annotation.objects import AnnotatedImage, AnnotatedObject, label_of, points_of
-from dextr.common.files import replacing
+from dextr.common.files import locked, replacing
 from dextr.common.rle import encode_segmentation
 from dextr.points import check_points
 from dextr.samples import check_threshold
@@ -99,13 +99,14 @@ class SessionFile:
         """
         if self.path is None or not self.images:
             return
-        if _stamp(self.path) != self._seen:
-            raise ValueError(f"{self.path} was changed by another window or program")
         head = {"dextr_session": VERSION, "folder": self.folder, "current": self.current}
         lines = ",\n".join(self._lines.values())
-        with replacing(self.path) as temporary:
-            temporary.write_text(f'{json.dumps(head)[:-1]}, "images": [\n{lines}\n]}}\n')
-        self._seen = _stamp(self.path)
+        with locked(self.path):
+            if _stamp(self.path) != self._seen:
+                raise ValueError(f"{self.path} was changed by another window or program")
+            with replacing(self.path) as temporary:
+                temporary.write_text(f'{json.dumps(head)[:-1]}, "images": [\n{lines}\n]}}\n')
+            self._seen = _stamp(self.path)
 
 
 def _stamp(path: Path | None) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
@@ -16,6 +17,7 @@ from dextr.weights import load_predictor
 from dextr.window.click_window import ClickWindow
 from dextr.window.layout import Photos, choose_layout
 from dextr.window.project import AnnotationProject
+from dextr.window.web import Guard, serving
 
 SIZE = (10, 8)  # inches, of 100 pixels
 WITHOUT_WINDOW = ("agg", "cairo", "inline", "pdf", "pgf", "ps", "svg", "template")
@@ -28,16 +30,21 @@ NOTEBOOK_ADVICE = "run the line %matplotlib widget first (pip install ipympl)"
 GOODBYE_SECONDS = 0.5
 
 
-def new_figure(advice: str = ADVICE) -> Figure:
+def new_figure(advice: str = ADVICE, backend: str | None = None) -> Figure:
     """Return the figure of a new window; it appears with `show`.
+
+    `backend` is the one of Matplotlib's to use. A notebook's, such as a program started there
+    inherits, does not count: without one, Matplotlib chooses.
 
     Raises:
         ValueError: No window can be opened on this machine; the message ends with the advice.
     """
     try:
+        if backend and not backend.startswith("module://"):
+            plt.switch_backend(backend)
         with plt.rc_context({"toolbar": "toolbar2"}):
             figure = plt.figure("DEXTR", figsize=SIZE)
-    except ImportError as error:
+    except (ImportError, ValueError, RuntimeError) as error:
         raise ValueError(f"cannot open a window ({error}): {advice}") from None
     if plt.get_backend().lower().rpartition("backend_")[2] in WITHOUT_WINDOW:
         plt.close(figure)
@@ -57,21 +64,27 @@ def show(window: ClickWindow) -> None:
 def in_browser(port: int, address: str = "127.0.0.1") -> Iterator[None]:
     """Make figures pages of a web server while the block runs; `show` runs it until Ctrl-C.
 
-    It has no password: whoever reaches the address of this machine reaches the pages.
+    The address that is printed then holds a token: without it nothing is shown.
 
     Raises:
-        ValueError: Tornado is missing, or the port is taken.
+        ValueError: Tornado is missing, or the port or address cannot be had.
     """
+    guard = Guard(port, address)
+    if not guard.this_machine_only:
+        warnings.warn(
+            f"the page is open to the network at {address}, without encryption: who sees the "
+            "token on its way sees the photos and can click. Safer: leave out --web-address and "
+            f"use ssh -L {port}:localhost:{port}",
+            stacklevel=3,
+        )
     with plt.rc_context():
-        plt.rc("webagg", port=port, address=address, port_retries=1, open_in_browser=False)
+        plt.rc("webagg", open_in_browser=False)
         try:
             plt.switch_backend("webagg")
         except (ImportError, RuntimeError) as error:
             raise ValueError(f"{error} pip install tornado (or dextr[web])") from None
-        try:
+        with serving(guard):
             yield
-        except SystemExit:
-            raise ValueError(f"port {port} of {address} is taken: give --web another") from None
 
 
 def end_server_on_quit(window: ClickWindow) -> None:

@@ -1,7 +1,8 @@
+import pytest
 import torch
 from support.tiny import tiny_batch
 
-from dextr.batch import on_device
+from dextr.batch import in_groups, on_device
 
 
 def test_batches_arrive_as_they_are_in_the_layout_asked_for():
@@ -27,3 +28,17 @@ def test_batches_are_read_when_they_are_asked_for():
     stream = on_device(batches(), torch.device("cpu"))
     next(stream)
     assert read == [0]
+
+
+@pytest.mark.parametrize(
+    ("items", "size", "groups"),
+    [("", 3, []), ("a", 3, ["a"]), ("abc", 3, ["abc"]), ("abcd", 3, ["abc", "d"])],
+)
+def test_groups(items, size, groups):
+    assert ["".join(group) for group in in_groups(items, size)] == groups
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_groups_hold_something_as_is_said_at_once(size):
+    with pytest.raises(ValueError, match=f"1 or more, got {size}"):
+        in_groups("abc", size)

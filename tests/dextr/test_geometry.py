@@ -89,6 +89,7 @@ def test_box_parts():
         (np.zeros((0, 2)), {}),
         (np.zeros((4, 3)), {}),
         (np.ones((5, 6), bool), {}),
+        (np.ones((5, 2), bool), {}),
         (np.zeros(8), {}),
         (np.zeros((6, 7), bool), {}),
         (np.ones((6, 7), bool), {"relax": -1}),
@@ -100,10 +101,14 @@ def test_window_needs_a_mask_or_points(array, options):
         CropWindow.around(array, (6, 7), **options)
 
 
-def test_window_around_a_mask_two_pixels_wide():
-    mask = np.zeros((6, 2), bool)
-    mask[2:4, 1] = True
+@pytest.mark.parametrize(("dtype", "value"), [(bool, 1), (np.uint8, 1), (np.uint8, 255)])
+def test_window_around_a_mask_two_pixels_wide(dtype, value):
+    mask = np.zeros((6, 2), dtype)
+    mask[2:4, 1] = value
     assert CropWindow.around(mask, (6, 2), relax=0).box == Box(1, 2, 2, 4)
+    points = np.array([[0, 1], [1, 1], [0, 0], [0, 4], [1, 3], [1, 2]])
+    for kind in (int, float):
+        assert CropWindow.around(points.astype(kind), (6, 2), relax=0).box == Box(0, 0, 2, 5)
 
 
 @given(SEEDS, st.integers(0, 20), st.integers(1, 200))

@@ -149,3 +149,15 @@ def test_soft_iou_of_a_perfect_and_of_an_empty_object():
     labels[..., :4] = 1
     assert soft_iou_loss(99 * (2 * labels - 1), labels).item() == pytest.approx(0, abs=1e-6)
     assert soft_iou_loss(-99 * (2 * labels - 1), labels).item() == pytest.approx(64 / 65)
+
+
+@pytest.mark.parametrize("reduction", ["batch", "mean"])
+def test_no_objects_cost_nothing(reduction):
+    logits = torch.zeros(0, 1, 3, 4, requires_grad=True)
+    labels = torch.zeros(0, 1, 3, 4)
+    for void in (None, labels):
+        loss = class_balanced_bce(logits, labels, void, reduction=reduction)
+        loss = loss + soft_iou_loss(logits, labels, void)
+        assert loss.item() == 0
+        loss.backward()
+        assert logits.grad.shape == logits.shape

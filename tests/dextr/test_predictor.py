@@ -92,6 +92,14 @@ def test_batches_hold_something():
         Predictor(from_heatmap, batch_size=0)
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"size": 0}, {"size": 20_000}, {"relax": -1}, {"relax": 100_000}, {"threshold": 2}]
+)
+def test_settings_that_cannot_be_meant_are_refused(wrong):
+    with pytest.raises(ValueError, match="expected a"):
+        Predictor(from_heatmap, **wrong)
+
+
 def test_another_threshold(predictor):
     low, high = (predictor.predict(image_of(), CLICKS, t) for t in (0.1, 0.9))
     np.testing.assert_array_equal(low.prob, high.prob)

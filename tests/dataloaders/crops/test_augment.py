@@ -15,6 +15,9 @@ from dataloaders.crops.augment import (
 from dextr.geometry import Box
 from dextr.samples import Instance
 
+RNG = np.random.default_rng(0)
+GREY = np.full((8, 9, 3), 128, np.uint8)
+
 
 def make_instance(colour=200, name="a"):
     hw, box = (40, 60), Box(20, 10, 30, 25)
@@ -106,3 +109,21 @@ def test_a_pasted_object_shows_its_colour_and_never_grows_the_mask():
         changed += int((pasted.image == 90).any())
     assert changed > 20
     assert (instance.image[instance.mask] == 200).all()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: Affine(degrees=float("nan")),
+        lambda: Affine(degrees=float("inf")),
+        *(lambda scale=scale: Affine(scale=scale) for scale in (0.0, -1.0, float("nan"), np.inf)),
+        *(
+            lambda s=s: jitter_colour(GREY, s, np.random.default_rng(0))
+            for s in (-0.1, 1.1, float("nan"))
+        ),
+        *(lambda q=q: compress_jpeg(GREY, q) for q in (0, 101, -5, 50.5)),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(wrong):
+    with pytest.raises(ValueError, match="expected a"):
+        wrong()

@@ -332,11 +332,11 @@ def test_image_without_a_mask_beside_one_with(annotate, tmp_path):
         ([], (), "no object could be annotated (0 rows were left out)"),
         ([("none.jpg", (1, 1, 5, 5), "")], (), "no object could be annotated (1 rows"),
         (OBJECTS, ("--threshold", "1"), "no object could be annotated (4 rows"),
-        (OBJECTS, ("--threshold", "2"), "expected a threshold in 0..1, got 2.0"),
         (OBJECTS, ("--images", "nowhere"), "nowhere: no such folder of images"),
         (OBJECTS, ("--output", "."), ". holds "),
         (OBJECTS, ("--output", "used"), "used holds other files"),
         (OBJECTS, ("--output", "used/file"), "used/file is a file"),
+        (OBJECTS, ("--output", "used/file/out"), "used/file is not a folder"),
         (OBJECTS, ("--from-masks",), "masks to find points of are in a COCO file"),
     ],
 )

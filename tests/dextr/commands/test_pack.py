@@ -28,8 +28,9 @@ def test_pack_keeps_the_network_and_its_origin(tmp_path, capsys):
 
 def test_a_bad_threshold_writes_nothing(tmp_path, capsys):
     out = tmp_path / "small.safetensors"
-    assert main(["pack", "untrained", str(out), "--threshold", "7"]) == 2
-    assert "0..1, got 7" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["pack", "untrained", str(out), "--threshold", "7"])
+    assert "--threshold: expected a number from 0 to 1, got '7'" in capsys.readouterr().err
     assert not out.exists()
 
 

@@ -1,6 +1,8 @@
 import hashlib
 import json
+import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath
 
 import platformdirs
@@ -8,10 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dextr.common import files
 from dextr.common.files import (
     cache_dir,
+    check_target,
     file_digest,
     file_sha256,
+    locked,
     new_folder,
     read_json,
     read_text,
@@ -105,6 +110,94 @@ def test_cache_of_this_system(monkeypatch, tmp_path):
     monkeypatch.delenv("DEXTR_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_dir() == platformdirs.user_cache_path("dextr", appauthor=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "words"),
+    [
+        ("new/a.png", False, None),
+        ("file", False, None),
+        ("new", True, None),
+        ("folder", True, None),
+        ("folder", False, "folder is a folder: name a file"),
+        ("file", True, "file is not a folder"),
+        ("file/a.png", False, "file is not a folder"),
+        ("file/b/c", True, "file is not a folder"),
+        ("dangling/a.png", False, "dangling is not a folder"),
+    ],
+)
+def test_where_something_can_be_written(tmp_path, monkeypatch, name, folder, words):
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    Path("folder").mkdir()
+    Path("dangling").symlink_to("nowhere")
+    before = sorted(Path().iterdir())
+    if words is None:
+        assert check_target(name, folder) == Path(name)
+    else:
+        with pytest.raises(ValueError, match=words):
+            check_target(name, folder)
+    assert sorted(Path().iterdir()) == before
+
+
+def _nobody(monkeypatch, tmp_path, home=None):
+    def unknown():
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("DEXTR_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", unknown if home is None else lambda: Path(home))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+
+@pytest.mark.parametrize("home", [None, "", "here"])
+def test_without_a_home_folder_there_is_a_temporary_one(tmp_path, monkeypatch, home):
+    _nobody(monkeypatch, tmp_path, home)
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="no home folder .* set DEXTR_CACHE"):
+            assert cache_dir() == tmp_path / f"dextr-{os.getuid()}"
+    assert (tmp_path / f"dextr-{os.getuid()}").stat().st_mode & 0o77 == 0
+
+
+def test_a_temporary_folder_that_others_made_is_not_trusted(tmp_path, monkeypatch):
+    _nobody(monkeypatch, tmp_path)
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / f"dextr-{os.getuid()}").symlink_to("theirs")
+    with pytest.warns(UserWarning, match="no home folder"):
+        folder = cache_dir()
+    assert folder.resolve() == folder
+    assert list(folder.iterdir()) == []
+
+
+def test_nothing_is_lost_where_several_change_a_file(tmp_path):
+    path = tmp_path / "numbers.json"
+
+    def add(number):
+        with locked(path):
+            write_json(path, [*(read_json(path) if path.exists() else []), number])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add, range(16)))
+    assert sorted(read_json(path)) == list(range(16))
+
+
+def test_who_waits_for_a_file_too_long_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "LOCK_SECONDS", 0)
+    with (
+        locked(tmp_path / "a"),
+        pytest.raises(ValueError, match="a is being written by another program"),
+        locked(tmp_path / "a"),
+    ):
+        raise AssertionError("it must not come to this")
+
+
+def test_a_file_system_without_locks_does_without(tmp_path, monkeypatch):
+    def none(_):
+        raise NotImplementedError
+
+    monkeypatch.setattr(files.FileLock, "acquire", none)
+    with locked(tmp_path / "a"):
+        (tmp_path / "a").touch()
 
 
 @pytest.mark.parametrize(

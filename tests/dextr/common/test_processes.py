@@ -110,7 +110,7 @@ def test_one_process_needs_no_group():
     assert alone.from_main("x") == "x"
 
 
-@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta", "vulkan", "", "mps", "xpu"])
 def test_devices_that_are_not_there(device):
     with pytest.raises(ValueError, match=f"no device '{device}'"):
         pick_device(device)
@@ -121,3 +121,9 @@ def test_without_a_wish_a_gpu_is_taken_if_there_is_one(monkeypatch):
     for there, expected in ((False, "cpu"), (True, "cuda")):
         monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
         assert pick_device() == torch.device(expected)
+
+
+def test_a_device_that_was_never_tested_says_so(monkeypatch):
+    monkeypatch.setattr(torch.xpu, "is_available", lambda: True)
+    with pytest.warns(UserWarning, match="nothing was ever tested on xpu"):
+        assert pick_device("xpu").type == "xpu"

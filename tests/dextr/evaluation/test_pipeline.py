@@ -132,3 +132,10 @@ def test_errors_of_threads_come_through(workers):
 
     with pytest.raises(ValueError, match="object 0 cannot be read"):
         list(map_ahead(broken, range(3), workers, 2))
+
+
+def test_fewer_workers_than_none_are_refused_at_once():
+    with pytest.raises(ValueError, match="expected 0 workers or more, got -1"):
+        map_ahead(str, [], -1, 3)
+    with pytest.raises(ValueError, match="got -1"):
+        run_through(predictor(1), [], None, None, -1)

@@ -54,7 +54,7 @@ def test_stride_follows_the_initial_weights(init, asked, stride):
 @pytest.mark.parametrize(
     ("cls", "values", "words"),
     [
-        (OptimConfig, {"epochs": 0}, "--epochs must be at least 1, got 0"),
+        (OptimConfig, {"epochs": 0}, "--epochs: expected a whole number of 1 or more, got 0"),
         (OptimConfig, {"lr": float("nan")}, "--lr"),
         (OptimConfig, {"ema": 1.0}, "--ema"),
         (RunConfig, {"log_every": 0}, "--log-every"),

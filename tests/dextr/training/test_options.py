@@ -1,33 +1,33 @@
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
+from dextr.common.options import Checked, option, real, whole
 from dextr.training.options import (
     add_options,
     build,
     flatten,
     marked,
-    option,
     public,
     read_options,
 )
 
 
 @dataclass(frozen=True)
-class Paint:
+class Paint(Checked):
     colour: str = option("red", "colour of it", choices=("red", "blue"))
-    coats: int = option(2, "how many, up to 100 % more", least=1, most=9)
-    gloss: float = option(0.5, "shine", least=0, below=1.5, may_change_on_resume=True)
+    coats: int = option(2, "how many, up to 100 % more", whole(1, 9))
+    gloss: float = option(0.5, "shine", real(0, 1.5, below=True), may_change_on_resume=True)
     dry: bool = option(True, "wait in between")
     primer: str | None = option(None, "below it", private=True)
 
 
 @dataclass(frozen=True)
-class Wall:
+class Wall(Checked):
     rooms: tuple[str, ...] = option((), "which")
-    span: tuple[float, float] = option((0.0, 1.0), "from and to")
-    door: tuple[int, int] | None = option(None, "where it is, if there is one")
+    span: tuple[float, float] = option((0.0, 1.0), "from and to", real(0, 9))
+    door: tuple[int, int] | None = option(None, "where it is, if there is one", whole(0, 9))
 
 
 GROUPS = {"paint": Paint, "wall": Wall}
@@ -69,24 +69,36 @@ def test_flattened_options_build_the_same_again():
     ("values", "words"),
     [
         ({"colur": "red"}, "unknown colur"),
-        ({"coats": "ten"}, "coats must be int"),
-        ({"coats": True}, "coats must be int"),
-        ({"coats": 2.0}, "coats must be int"),
-        ({"dry": 1}, "dry must be bool"),
-        ({"colour": "green"}, "one of red, blue"),
-        ({"colour": None}, "colour must be str"),
-        ({"coats": 0}, "--coats must be at least 1, got 0"),
-        ({"coats": 10}, "--coats must be at most 9, got 10"),
-        ({"gloss": 1.5}, "--gloss must be below 1.5, got 1.5"),
-        ({"gloss": float("nan")}, "--gloss must be at least 0, got nan"),
-        ({"span": [1]}, "list of 2 float"),
-        ({"door": 1}, "list of 2 int"),
-        ({"rooms": "a"}, "list of any number of str"),
+        ({"coats": "ten"}, "--coats: expected a value of type int, got 'ten'"),
+        ({"coats": True}, "--coats: expected a value of type int"),
+        ({"coats": 2.0}, "--coats: expected a value of type int"),
+        ({"dry": 1}, "--dry: expected a value of type bool"),
+        ({"colour": "green"}, "--colour: expected one of red, blue, got 'green'"),
+        ({"colour": None}, "--colour: expected a value of type str"),
+        ({"coats": 0}, "--coats: expected a whole number from 1 to 9, got 0"),
+        ({"coats": 10}, "--coats: expected a whole number from 1 to 9, got 10"),
+        ({"gloss": 1.5}, "--gloss: expected a number from 0 to less than 1.5, got 1.5"),
+        ({"gloss": float("nan")}, "--gloss: .*, got nan"),
+        ({"primer": ""}, "--primer: expected a text that is not empty, got ''"),
+        ({"rooms": ["a", ""]}, "--rooms: expected a text that is not empty"),
+        ({"span": [1]}, "--span: expected a list of 2 float"),
+        ({"span": [2, 1]}, r"--span: expected two numbers, the smaller one first, got \[2, 1\]"),
+        ({"span": [1, 10]}, "--span: expected a number from 0 to 9, got 10"),
+        ({"door": 1}, "--door: expected a list of 2 int"),
+        ({"rooms": "a"}, "--rooms: expected a list of any number of str"),
     ],
 )
 def test_what_is_wrong_is_named(values, words):
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=f"^x.json: {words}"):
         build(GROUPS, values, "x.json")
+
+
+@pytest.mark.parametrize("values", [{"coats": 0}, {"gloss": float("inf")}, {"primer": ""}])
+def test_no_instance_is_wrong(values):
+    with pytest.raises(ValueError, match="expected"):
+        Paint(**values)
+    with pytest.raises(ValueError, match="expected"):
+        replace(Paint(), **values)
 
 
 def test_help_tells_text_choices_and_default(capsys):

@@ -1,6 +1,8 @@
 """Networks by name and by file."""
 
+import copy
 import json
+import pickle
 import re
 import struct
 
@@ -325,3 +327,28 @@ def test_a_margin_that_grows_comes_back(tmp_path):
     loaded = load_network(tmp_path / "x.safetensors")
     assert loaded.about.relax == Margin(20, 0.2)
     assert loaded.predictor("cpu").relax == Margin(20, 0.2)
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda predictor: pickle.loads(pickle.dumps(predictor))]
+)
+def test_predictors_can_be_copied_and_sent_to_other_processes(copied):
+    predictor = load_predictor(device="cpu")
+    again = copied(copied(predictor))
+    assert (again.size, again.relax, again.threshold) == (
+        predictor.size, predictor.relax, predictor.threshold,
+    )  # fmt: skip
+    expected = predictor.predict(IMAGE, CLICKS).prob
+    np.testing.assert_array_equal(again.predict(IMAGE, CLICKS).prob, expected)
+
+
+def test_pytorchs_default_type_does_not_matter(tmp_path):
+    file = tmp_path / "w.safetensors"
+    save_network(file, build_network("resnet18", head_width=8, stages=2), **ABOUT)
+    expected = [load_predictor(w, "cpu").predict(IMAGE, CLICKS).prob for w in (file, "untrained")]
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = [load_predictor(w, "cpu").predict(IMAGE, CLICKS).prob for w in (file, "untrained")]
+    finally:
+        torch.set_default_dtype(torch.float32)
+    np.testing.assert_array_equal(found, expected)

@@ -126,7 +126,7 @@ def test_refusal_names_the_object_and_gives_no_dangerous_advice(tmp_path):
         ({"weights": STATE}, "expected format 1, got None"),
         (checkpoint(format=2), "expected format 1, got 2: is the file from a newer version"),
         (checkpoint(size=None), "size must be an integer from 16, got None"),
-        (checkpoint(relax=-1), "relax must be an integer from 0, got -1"),
+        (checkpoint(relax=-1), "expected a margin as .*; got -1"),
         (checkpoint(threshold=1.5), r"expected a threshold in 0\.\.1, got 1\.5"),
         (checkpoint(threshold=float("nan")), r"expected a threshold in 0\.\.1, got nan"),
         (checkpoint(network={"backbone": "vgg"}), "backbone must be one of .* got 'vgg'"),

@@ -498,6 +498,7 @@ def test_images_are_walked_through(open_window, tmp_path):
         "objects/0/001.png",
         "instances.json",
         "session.json",
+        ".session.json.lock",
     }
 
 

@@ -1,3 +1,4 @@
+import socket
 import sys
 
 import matplotlib
@@ -69,15 +70,24 @@ def test_settings_of_the_server_hold_inside_only():
     before = {key: matplotlib.rcParams[key] for key in matplotlib.rcParams.find_all("webagg")}
     with in_browser(8123, "127.0.0.2"):
         assert matplotlib.get_backend().lower() == "webagg"
-        assert matplotlib.rcParams["webagg.port"] == 8123
-        assert matplotlib.rcParams["webagg.address"] == "127.0.0.2"
         assert not matplotlib.rcParams["webagg.open_in_browser"]
     assert {key: matplotlib.rcParams[key] for key in before} == before
 
 
-def test_a_taken_port_is_named():
-    with pytest.raises(ValueError, match=r"port 8123 of 127\.0\.0\.1 is taken"), in_browser(8123):
-        raise SystemExit("The webagg server could not be started")
+def test_a_taken_port_is_named_before_anything_is_shown():
+    pytest.importorskip("tornado")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        words = rf"cannot serve on port {port} of 127\.0\.0\.1 \(Address already in use\)"
+        with pytest.raises(ValueError, match=words), in_browser(port):
+            raise AssertionError("it must not come to this")
+
+
+def test_a_page_for_the_network_is_a_loud_warning():
+    pytest.importorskip("tornado")
+    with pytest.warns(UserWarning, match=r"open to the network at 0\.0\.0\.0.*ssh -L 8124:"):  # noqa: SIM117
+        with in_browser(8124, "0.0.0.0"):
+            pass
 
 
 def test_a_notebook_reads_what_is_cut_out(shown, tmp_path, monkeypatch):
