@@ -163,7 +163,7 @@ def mask_source(
     record |= {"size": predictor.size, "relax": plain_relax(predictor.relax)}
     record |= {"batch_size": predictor.batch_size}
     record["device"] = predictor.device.type
-    weights = {"name": loaded.name, "sha256": loaded.file_hash(), "trained": loaded.trained}
+    weights = {"name": loaded.name, "sha256": loaded.sha256, "trained": loaded.trained}
     source = NetworkMasks(predictor, instances, settings, args.workers)
     return source, title, {"weights": weights, "settings": record}
 

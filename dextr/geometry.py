@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 RELAX = 50
 SIZE = 512
+# What weights and options may ask for: beyond, one crop would take gigabytes.
+SIZES = (16, 2048)
+LARGEST_MARGIN = 2000
 
 
 @dataclass(frozen=True)

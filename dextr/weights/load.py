@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dextr.common.files import file_sha256
 from dextr.common.processes import pick_device
 from dextr.geometry import RELAX, SIZE, Relax
 from dextr.predictor import Predictor
@@ -23,6 +22,7 @@ from dextr.weights.download import find_file
 from dextr.weights.exported import ONNX, ExportedNetwork, read_exported
 from dextr.weights.state_files import Description, read_state, write_state
 from networks import DextrNet, NetworkConfig, fold, for_inference, load_strict, pack
+from networks.init import published_names
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ class LoadedNetwork:
         about: Its layers, crop, margin and threshold, and where its values come from.
         name: The registry's name, or the file.
         trained: Whether its masks mean anything.
-        file: Where its values were read; None if nowhere.
+        sha256: Of the file its values were read from; None if from nowhere.
     """
 
     network: DextrNet | ExportedNetwork
     about: Description
     name: str
     trained: bool = True
-    file: Path | None = None
+    sha256: str | None = None
 
     @property
     def layers(self) -> DextrNet:
@@ -62,10 +62,6 @@ class LoadedNetwork:
         for name, tensor in self.network.state_dict().items():
             digest.update(name.encode() + tensor.cpu().numpy().tobytes())
         return digest.hexdigest()
-
-    def file_hash(self) -> str | None:
-        """Return the SHA-256 of the file; None where there is none."""
-        return None if self.file is None else file_sha256(self.file)
 
     def predictor(
         self,
@@ -141,17 +137,19 @@ def load_network(weights: str | PathLike[str] | None = None) -> LoadedNetwork:
     entry = registry.PUBLISHED.get(name)
     if entry and entry.kind != registry.NETWORK:
         raise ValueError(f"{name!r} is no network to predict with: {entry.purpose}")
-    path = find_file(name)
-    if path.suffix == ONNX:
-        exported = read_exported(path)
-        return LoadedNetwork(exported, exported.about, name, exported.trained, path)
-    found = read_state(path)
+    content = find_file(name)
+    if content.path.suffix == ONNX:
+        exported = read_exported(content)
+        return LoadedNetwork(exported, exported.about, name, exported.trained, exported.digest)
+    found = read_state(content)
     try:
         about = found.description or _describe_published(found.state)
+        if (got := about.network.in_channels) != 4:
+            raise ValueError(f"expected a network of 4 channels (RGB, heat map), got {got}")
         network = network_from(about.network, found.state)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    return LoadedNetwork(network, about, name, file=path)
+        raise ValueError(f"{content.path}: {error}") from None
+    return LoadedNetwork(network, about, name, sha256=found.sha256)
 
 
 def save_network(
@@ -206,7 +204,7 @@ def network_from(config: NetworkConfig, state: Mapping[str, Tensor]) -> DextrNet
 
 def _describe_published(state: Mapping[str, Tensor]) -> Description:
     """Infer the network of a file that says nothing: one of the published ones."""
-    names = [name.removeprefix("module.") for name in state]
+    names = list(published_names(state))
     for head, mark in (("psp", "layer5.stages."), ("atrous", "layer5.conv2d_list.")):
         if any(name.startswith(mark) for name in names):
             config = NetworkConfig("resnet101", head)

@@ -1,5 +1,6 @@
 """Networks by name and by file."""
 
+import hashlib
 import json
 import re
 import struct
@@ -10,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from dextr.common import content
 from dextr.geometry import Margin
 from dextr.predictor import Predictor
 from dextr.weights import registry
@@ -321,3 +323,34 @@ def test_a_margin_that_grows_comes_back(tmp_path):
     loaded = load_network(tmp_path / "x.safetensors")
     assert loaded.about.relax == Margin(20, 0.2)
     assert loaded.predictor("cpu").relax == Margin(20, 0.2)
+
+
+def test_a_network_of_other_channels_is_refused(tmp_path):
+    network = build_network("resnet18", stages=1, head_width=8, in_channels=3)
+    save_network(tmp_path / "x.safetensors", network, **ABOUT)
+    with pytest.raises(ValueError, match=r"expected a network of 4 channels .*, got 3"):
+        load_network(tmp_path / "x.safetensors")
+
+
+def test_a_published_file_in_the_wrappings_of_others(tmp_path):
+    config = {"backbone": "resnet101", "head": "atrous"}
+    state = published_file(tmp_path / "plain.pth", config)
+    wrapped = {name.replace("module.", "_orig_mod.module."): v for name, v in state.items()}
+    torch.save({"state_dict": wrapped, "epoch": 3}, tmp_path / "x.pth.tar")
+    plain, other = (load_network(tmp_path / name) for name in ("plain.pth", "x.pth.tar"))
+    assert_same_state(plain.network, other.network)
+    assert plain.about == other.about
+
+
+def test_a_file_is_hashed_once(tmp_path, monkeypatch):
+    hashed = []
+    monkeypatch.setattr(
+        content.hashlib,
+        "new",
+        lambda *args, **options: (hashed.append(len(args[1])), hashlib.sha256(args[1]))[1],
+    )
+    save_network(tmp_path / "x.safetensors", small_network(), **ABOUT)
+    loaded = load_network(tmp_path / "x.safetensors")
+    data = (tmp_path / "x.safetensors").read_bytes()
+    assert loaded.sha256 == hashlib.sha256(data).hexdigest()
+    assert hashed == [len(data)]
