@@ -145,7 +145,7 @@ def mask_source(
         print(UNTRAINED)
     predictor = loaded.predictor(
         world.device, size=args.size, relax=args.relax, threshold=args.threshold,
-        batch_size=args.batch_size,
+        batch_size=args.batch_size, amp=args.amp if args.amp != "off" else None,
     )  # fmt: skip
     settings = EvaluationSettings(
         points=args.points or "crop",
@@ -162,7 +162,7 @@ def mask_source(
     record: dict[str, Any] = asdict(settings)
     record |= {"size": predictor.size, "relax": plain_relax(predictor.relax)}
     record |= {"batch_size": predictor.batch_size}
-    record["device"] = predictor.device.type
+    record |= {"device": predictor.device.type, "amp": args.amp or "off"}
     weights = {"name": loaded.name, "sha256": loaded.sha256, "trained": loaded.trained}
     source = NetworkMasks(predictor, instances, settings, args.workers)
     return source, title, {"weights": weights, "settings": record}

@@ -13,7 +13,7 @@ from dextr.points import EXTREMES
 
 # With masks made elsewhere these have no meaning.
 OF_A_NETWORK = (
-    "weights", "points", "click_noise", "seed", "protocol", "size", "relax", "clicks",
+    "weights", "points", "click_noise", "seed", "protocol", "size", "relax", "clicks", "amp",
 )  # fmt: skip
 EXAMPLES = """examples:
   python eval.py                                             # synthetic objects, bundled network
@@ -91,6 +91,10 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
         type=Margin.of,
         help=f"margin of the crop, at least this share of the longer side {of_weights}",
     )
+    add(
+        "--amp", choices=("off", "bf16", "fp16"),
+        help="convolutions in half precision, for GPUs: masks differ a little (off)",
+    )  # fmt: skip
     add(
         "--workers", metavar="N", type=natural, default=2,
         help="threads that read and score while the network runs (2), with a GPU a few; 0: none; "

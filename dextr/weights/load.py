@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -21,7 +21,7 @@ from dextr.weights import registry
 from dextr.weights.download import find_file
 from dextr.weights.exported import ONNX, ExportedNetwork, read_exported
 from dextr.weights.state_files import Description, read_state, write_state
-from networks import DextrNet, NetworkConfig, fold, for_inference, load_strict, pack
+from networks import DextrNet, HalfPrecision, NetworkConfig, fold, for_inference, load_strict, pack
 from networks.init import published_names
 
 
@@ -72,21 +72,26 @@ class LoadedNetwork:
         threshold: float | None = None,
         batch_size: int = 4,
         keep: bool = True,
+        amp: str | None = None,
     ) -> Predictor:
         """Return a predictor around the network.
 
-        On the CPU it runs a copy of the network (`networks.for_inference`, `networks.pack`); with
-        `keep=False` the network itself is used up for it, which saves its size in memory.
+        It runs a copy of the network (`networks.for_inference`, on the CPU also `networks.pack`);
+        with `keep=False` the network itself is used up for it, which saves its size in memory.
+        With `amp`, `bf16` or `fp16`, convolutions compute in half precision: for GPUs.
         Without a `device` it takes a CUDA GPU if there is one; `size`, `relax` and `threshold` are
         the weights' own unless given. See `Predictor`.
 
         Raises:
-            ValueError: No such device, or a value is out of range.
+            ValueError: No such device, a value is out of range, or `amp` for an exported network.
         """
-        network, chosen = self.network, pick_device(device)
-        if chosen.type == "cpu" and isinstance(network, DextrNet):
-            network = pack(for_inference(network) if keep else fold(network))
-        about = self.about
+        chosen, about = pick_device(device), self.about
+        network: Callable[[Tensor], Tensor] = self.network
+        if amp:
+            network = HalfPrecision(for_inference(self.layers) if keep else fold(self.layers), amp)
+        elif isinstance(network, DextrNet):
+            network = for_inference(network) if keep else fold(network)
+            network = pack(network) if chosen.type == "cpu" else network
         return Predictor(
             network,
             size=about.size if size is None else size,
