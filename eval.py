@@ -149,6 +149,7 @@ def mask_source(
     predictor = loaded.predictor(
         world.device, size=args.size, relax=args.relax, threshold=args.threshold,
         batch_size=args.batch_size, pieces=args.pieces,
+        amp=args.amp if args.amp != "off" else None,
     )  # fmt: skip
     settings = EvaluationSettings(
         points=args.points or "crop",
@@ -165,8 +166,8 @@ def mask_source(
     record: dict[str, Any] = asdict(settings)
     record |= {"size": predictor.size, "relax": plain_relax(predictor.relax)}
     record |= {"batch_size": predictor.batch_size, "pieces": predictor.pieces}
-    record["device"] = predictor.device.type
-    weights = {"name": loaded.name, "sha256": loaded.file_hash(), "trained": loaded.trained}
+    record |= {"device": predictor.device.type, "amp": args.amp or "off"}
+    weights = {"name": loaded.name, "sha256": loaded.sha256, "trained": loaded.trained}
     source = NetworkMasks(predictor, instances, settings, args.workers)
     return source, title, {"weights": weights, "settings": record}
 

@@ -144,13 +144,14 @@ class Predictor:
 
         Returns:
             What waits for the network and gives the logits (N, S, S). Until it is called, a GPU
-            works beside the caller.
+            works beside the caller. It raises a ValueError where they are not finite.
         """
         on_gpu = self.device.type == "cuda"
         with torch.inference_mode():
             batch = torch.from_numpy(np.ascontiguousarray(inputs))
             if on_gpu:
-                batch = batch.pin_memory().to(self.device, non_blocking=True)
+                layout = torch.channels_last
+                batch = batch.pin_memory().to(self.device, non_blocking=True, memory_format=layout)
             # From a GPU this copies into page-locked memory, while it works.
             if self.look_twice:
                 further = [bool(one[4].any()) for one in inputs]
@@ -159,13 +160,13 @@ class Predictor:
                 answers = self.network(batch)
             logits = answers[:, 0].float().to("cpu", non_blocking=True)
         if not on_gpu:
-            return logits.numpy
+            return lambda: _finite(logits.numpy())
         done = torch.cuda.Event()
         done.record(torch.cuda.current_stream(self.device))
 
         def wait() -> NDArray[np.float32]:
             done.synchronize()
-            return logits.numpy()
+            return _finite(logits.numpy())
 
         return wait
 
@@ -191,6 +192,15 @@ def look_again(
     again[:, 3] = torch.maximum(again[:, 3], again[:, 4])
     again[:, 4] = 255 * logits[rows, 0].sigmoid()
     logits[rows] = network(again)
+    return logits
+
+
+def _finite(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    if not np.isfinite(logits).all():
+        raise ValueError(
+            "the network's logits are not finite: half precision (fp16) may be too small for its "
+            "values, or the weights are damaged"
+        )
     return logits
 
 

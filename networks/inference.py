@@ -13,6 +13,8 @@ from networks.decoder import SkipDecoder
 from networks.dextr_net import DextrNet
 from networks.heads import PspHead, resize_bilinear
 
+PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
 
 def for_inference(network: DextrNet) -> DextrNet:
     """Return a copy that only predicts; the network itself stays as it is.
@@ -33,6 +35,25 @@ def fold(network: DextrNet) -> DextrNet:
     elif isinstance(network.layer5, SkipDecoder):
         network.layer5.psp = FoldedPspHead(network.layer5.psp)
     return network.to(memory_format=torch.channels_last)
+
+
+class HalfPrecision(nn.Module):
+    """A network whose convolutions compute in `bf16` or `fp16`.
+
+    Raises:
+        ValueError: Another precision.
+    """
+
+    def __init__(self, network: nn.Module, precision: str) -> None:
+        super().__init__()
+        if precision not in PRECISIONS:
+            raise ValueError(f"expected one of {', '.join(PRECISIONS)}, got {precision!r}")
+        self.network = network
+        self.precision = PRECISIONS[precision]
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, self.precision):
+            return self.network(x)
 
 
 def _fold_batch_norms(module: nn.Module) -> None:

@@ -5,6 +5,7 @@ State dictionaries come in as name -> tensor; reading files is `dextr.weights.lo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -20,6 +21,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 HEAT_STD = 0.05
 COLOURS = 3
+WRAPPERS = re.compile(r"^((module|_orig_mod)\.)+")
 State = Mapping[str, Tensor]
 
 
@@ -55,15 +57,23 @@ def _summary(names: list[str]) -> str:
 
 
 def published_names(state: State) -> dict[str, Tensor]:
-    """Return the state without the `module.` prefix of DataParallel."""
-    return {name.removeprefix("module."): value for name, value in state.items()}
+    """Return the state without the prefixes of DataParallel and `torch.compile`.
+
+    Raises:
+        ValueError: Two entries get the same name.
+    """
+    plain = {WRAPPERS.sub("", name): value for name, value in state.items()}
+    if len(plain) < len(state):
+        raise ValueError("entries have the same name but for `module.` or `_orig_mod.` before it")
+    return plain
 
 
 def load_strict(net: DextrNet, state: State) -> None:
     """Load a complete state; only `num_batches_tracked` may be absent.
 
     Raises:
-        ValueError: Entries are missing, unexpected or of another shape; the message names them.
+        ValueError: Entries are missing, unexpected, or of another shape or type than a network's;
+            the message names them.
     """
     state = published_names(state)
     own = net.state_dict()
@@ -72,7 +82,7 @@ def load_strict(net: DextrNet, state: State) -> None:
     problems = [
         *_problem("missing", missing),
         *_problem("unexpected", unexpected),
-        *_problem("of another shape", _shape_clashes(own, state)),
+        *_clashes(own, state),
     ]
     if problems:
         raise ValueError(f"these weights do not fit {net.config}: {'; '.join(problems)}")
@@ -101,7 +111,7 @@ def load_partial(net: DextrNet, state: State) -> LoadReport:
     )
     torn = {k.split(".")[0] for k in report.loaded} & {k.split(".")[0] for k in report.missing}
     problems = [
-        *_problem("of another shape", _shape_clashes(own, state)),
+        *_clashes(own, state),
         *_problem("missing from parts that are there", _in_parts(report.missing, torn)),
         *_problem(
             "unexpected in parts of the network",
@@ -244,12 +254,29 @@ def _copy(net: DextrNet, state: State) -> None:
             own[name].copy_(value)
 
 
-def _shape_clashes(own: State, state: State) -> list[str]:
+def _clashes(own: State, state: State) -> list[str]:
+    """Say which entries a network cannot take, or could take only with other values."""
+    both = [(name, value, state[name]) for name, value in own.items() if name in state]
+    shapes = [f"{k} {tuple(v.shape)} for {tuple(o.shape)}" for k, o, v in both
+              if v.shape != o.shape]  # fmt: skip
+    types = [f"{k} {v.dtype} for {o.dtype}" for k, o, v in both
+             if v.is_floating_point() != o.is_floating_point()]  # fmt: skip
+    ranges = [k for k, o, v in both if not _in_range(k, o, v)]
     return [
-        f"{k} {tuple(state[k].shape)} for {tuple(own[k].shape)}"
-        for k in own
-        if k in state and state[k].shape != own[k].shape
+        *_problem("of another shape", shapes),
+        *_problem("of another type", types),
+        *_problem("out of range", ranges),
     ]
+
+
+def _in_range(name: str, own: Tensor, value: Tensor) -> bool:
+    if not value.is_floating_point() or not own.is_floating_point() or not value.numel():
+        return True
+    if name.endswith("running_var") and not value.is_meta and value.min() < 0:
+        return False
+    # Only wider numbers can be lost.
+    wide = value.element_size() > own.element_size()
+    return not wide or bool(value.abs().max() <= torch.finfo(own.dtype).max)
 
 
 def _in_parts(names: list[str], parts: set[str]) -> list[str]:

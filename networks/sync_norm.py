@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.modules._functions import SyncBatchNorm as NativeFunction
 
 from networks.heads import HeadBatchNorm
 
@@ -30,19 +31,27 @@ class _SumOverProcesses(torch.autograd.Function):
 class SyncedBatchNorm(HeadBatchNorm):
     """Batch norm over the values of all processes, exact for shares of any size, also none.
 
-    PyTorch's own runs on GPUs only. Where there is one value per channel in all, the running
-    statistics are used, as in `HeadBatchNorm`.
+    On GPUs it is PyTorch's own function, which keeps the input in its own precision for the way
+    back and knows no other devices. Where there is one value per channel in all, the running
+    statistics are used, as in `HeadBatchNorm`: that may be so in maps of one position, which
+    therefore never take PyTorch's. All processes decide alike, by the map's size.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x)
+        if x.is_cuda and x.shape[2] * x.shape[3] > 1:
+            return self._native(x)
         assert self.running_mean is not None
         assert self.running_var is not None
         values = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-        count = torch.full((), x.numel() // x.shape[1], dtype=torch.float64, device=x.device)
-        dist.all_reduce(count)
-        mean = _SumOverProcesses.apply(values.sum(dim=(0, 2, 3))) / count
+        # One message, in numbers that hold any count exactly: also for compiled processes, which
+        # may send two that do not depend on each other in either order.
+        sums = values.sum(dim=(0, 2, 3)).double()
+        own = sums.new_full((1,), x.numel() // x.shape[1])
+        totals = _SumOverProcesses.apply(torch.cat([sums, own]))
+        count = totals[-1].detach()
+        mean = (totals[:-1] / count).to(values.dtype)
         centred = values - mean[:, None, None]
         var = _SumOverProcesses.apply(centred.square().sum(dim=(0, 2, 3))) / count
         # No `if`: it would wait for the GPU in every layer.
@@ -53,6 +62,15 @@ class SyncedBatchNorm(HeadBatchNorm):
         scale = self.weight * (var + self.eps).rsqrt()
         normalized = (values - mean[:, None, None]) * scale[:, None, None]
         return (normalized + self.bias[:, None, None]).to(x.dtype)
+
+    def _native(self, x: Tensor) -> Tensor:
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+        group = dist.group.WORLD
+        return NativeFunction.apply(
+            x, self.weight, self.bias, self.running_mean, self.running_var,
+            self.eps, self.momentum, group, dist.get_world_size(group),
+        )  # fmt: skip
 
     def _move_statistics(self, mean: Tensor, var: Tensor, count: Tensor, several: Tensor) -> None:
         assert self.running_mean is not None

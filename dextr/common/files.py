@@ -178,10 +178,17 @@ def write_json(path: str | os.PathLike[str], value: Any, indent: int | None = No
 
 def file_digest(path: str | os.PathLike[str], algorithm: str) -> str:
     """Return the hash of a file's content in hexadecimal digits; `algorithm` is hashlib's name."""
-    digest = hashlib.new(algorithm, usedforsecurity=False)
     with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
+        return stream_digest(file, algorithm)
+
+
+def stream_digest(file: BinaryIO, algorithm: str) -> str:
+    """Return the hash of all that is in an open file, and go back to its beginning."""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    file.seek(0)
+    while chunk := file.read(1 << 20):
+        digest.update(chunk)
+    file.seek(0)
     return digest.hexdigest()
 
 

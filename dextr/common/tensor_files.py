@@ -6,14 +6,17 @@ Up to the checksum it is what `torch.save` writes, and `torch.load` reads all of
 from __future__ import annotations
 
 import hashlib
-import os
+import io
 import re
+import warnings
+import zipfile
 from collections.abc import Mapping
-from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
+
+from dextr.common.content import require_sane_archive
 
 SEALED = "sealed"
 MARK = b"\nsha256:"
@@ -38,20 +41,33 @@ def write_tensors(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_tensors(path: Path) -> Any:
-    """Return what a file of `torch.save` holds; a checksum is checked on the very bytes loaded.
+    """Return what a file of `torch.save` holds; see `parse_tensors`.
 
     Raises:
         ValueError: It is damaged, or holds more than tensors and plain values.
         OSError: It cannot be read at all.
     """
-    with path.open("rb") as file:
-        body = file.read(max(os.fstat(file.fileno()).st_size - TAIL, 0))
-        tail = file.read()
+    return parse_tensors(path.read_bytes())
+
+
+def parse_tensors(data: bytes) -> Any:
+    """Return what a file with these bytes holds; a checksum is checked on the very bytes loaded.
+
+    Raises:
+        ValueError: They are damaged, or hold more than tensors and plain values.
+    """
+    body, tail = data[:-TAIL], data[-TAIL:]
     sealed = tail.startswith(MARK)
     if sealed and tail[len(MARK) :] != hashlib.sha256(body).hexdigest().encode():
         raise ValueError("damaged: its checksum is another one")
+    plain = body if sealed else data
+    if zipfile.is_zipfile(io.BytesIO(plain)):
+        require_sane_archive(plain)
     try:
-        content = torch.load(BytesIO(body if sealed else body + tail), "cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # Of odd kinds of tensors, which whoever wants tensors looks at himself.
+            warnings.simplefilter("ignore")
+            content = torch.load(io.BytesIO(plain), "cpu", weights_only=True)
     except Exception as error:
         # PyTorch's own message tells people to load such files unsafely.
         foreign = re.search(r"GLOBAL (\S+)", str(error))

@@ -23,6 +23,7 @@ from dextr.points import EXTREMES
 # With masks made elsewhere these have no meaning.
 OF_A_NETWORK = (
     "weights", "points", "click_noise", "seed", "protocol", "size", "relax", "clicks", "pieces",
+    "amp",
 )  # fmt: skip
 EXAMPLES = """examples:
   python eval.py                                             # synthetic objects, bundled network
@@ -111,6 +112,10 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
         "--pieces", metavar="SHARE", type=PROBABILITY,
         help="drop pieces of a mask that no extreme point touches and that are smaller than this "
         f"share of it; 0: none, as in the paper {of_weights}",
+    )  # fmt: skip
+    add(
+        "--amp", choices=("off", "bf16", "fp16"),
+        help="convolutions in half precision, for GPUs: masks differ a little (off)",
     )  # fmt: skip
     add(
         "--workers", metavar="N", type=whole(0, 256), default=2,

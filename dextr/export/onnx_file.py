@@ -71,7 +71,7 @@ def export(
         model = onnx.load(temporary)
         weights = {
             "name": Path(loaded.name).name,
-            "sha256": loaded.file_hash(),
+            "sha256": loaded.sha256,
             "trained": loaded.trained,
         }
         about = json.dumps({**loaded.about.to_dict(), "weights": weights})

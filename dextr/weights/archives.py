@@ -5,19 +5,24 @@ from __future__ import annotations
 import shutil
 import tarfile
 import zlib
+from contextlib import nullcontext
 from lzma import LZMAError
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tqdm import tqdm
 
 from dextr.common.files import inside
 
-DAMAGE = (tarfile.TarError, EOFError, zlib.error, LZMAError, ValueError, OSError)
+DAMAGE = (tarfile.TarError, EOFError, zlib.error, LZMAError, ValueError, RecursionError, OSError)
+# Folders within each other: Python makes and removes them by recursion.
+DEEPEST = 50
 
 
-def extract_folder(archive: Path, root: Path, folder: str) -> Path:
+def extract_folder(archive: Path, root: Path, folder: str, opened: BinaryIO | None = None) -> Path:
     """Unpack one folder of a tar archive (compressed or not) to `root/folder`.
+
+    Where the archive is `opened` already, it is read from there.
 
     Everything goes to a hidden folder first and is moved when complete, so that `root/folder` is
     whole if it is there, also after kill -9; leftovers are removed by the next call.
@@ -31,19 +36,25 @@ def extract_folder(archive: Path, root: Path, folder: str) -> Path:
     if target.exists():
         raise FileExistsError(f"{target} exists: move it away to unpack {archive}")
     staging = root / f".{archive.name}.unpacking"
-    shutil.rmtree(staging, ignore_errors=True)
+    _remove(staging)
     try:
-        _extract_all(archive, staging)
+        _extract_all(archive, staging, opened)
         if not (staging / folder).is_dir():
             raise ValueError(f"{archive}: expected the folder {folder} in this archive")
         target.parent.mkdir(parents=True, exist_ok=True)
         (staging / folder).rename(target)
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        _remove(staging)
     return target
 
 
-def _extract_all(archive: Path, to: Path) -> None:
+def _remove(staging: Path) -> None:
+    if staging.is_symlink():
+        staging.unlink()
+    shutil.rmtree(staging, ignore_errors=True)
+
+
+def _extract_all(archive: Path, to: Path, opened: BinaryIO | None) -> None:
     # Else a member without a name would become a file in its place.
     to.mkdir(parents=True)
     look = {"desc": f"unpacking {archive.name}", "total": archive.stat().st_size}
@@ -51,12 +62,12 @@ def _extract_all(archive: Path, to: Path) -> None:
     how: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
     try:
         with (
-            open(archive, "rb") as file,
+            nullcontext(opened) if opened else open(archive, "rb") as file,
             tqdm.wrapattr(file, "read", unit_divisor=1024, **look) as counted,
             tarfile.open(fileobj=counted, mode="r:*") as tar,
         ):
             for member in tar:
-                inside(member.name)
+                _require_shallow(inside(member.name))
                 # Without links, no member can lead outside.
                 if not (member.isfile() or member.isdir()):
                     raise ValueError(f"{member.name!r} is a link or a device")
@@ -70,3 +81,8 @@ def _extract_all(archive: Path, to: Path) -> None:
             raise
         reason = " ".join(str(error).split())
         raise ValueError(f"{archive}: damaged or unsafe archive ({reason})") from None
+
+
+def _require_shallow(name: str) -> None:
+    if name.count("/") > DEEPEST:
+        raise ValueError(f"{name[:40]}... lies more than {DEEPEST} folders deep")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import tarfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from filelock import FileLock
 
-from dextr.common.files import cache_dir, file_digest, file_sha256, locked, read_json, write_json
+from dextr.common.content import Content
+from dextr.common.files import cache_dir, locked, read_json, stream_digest, write_json
 from dextr.weights import registry
 from dextr.weights.archives import extract_folder
 from dextr.weights.exported import refuse_old_export
@@ -16,8 +21,8 @@ from dextr.weights.state_files import read_state
 from dextr.weights.transfer import discard, fetch
 
 
-def find_file(name: str) -> Path:
-    """Return the weights file behind a name in the registry or a path, downloaded if need be.
+def find_file(name: str) -> Content:
+    """Read the weights file behind a name in the registry or a path, downloaded if need be.
 
     Raises:
         ValueError: There is none, or it is not what the registry says.
@@ -25,13 +30,13 @@ def find_file(name: str) -> Path:
     if name == registry.BUNDLED:
         return _bundled()
     if name in registry.PUBLISHED and registry.PUBLISHED[name].kind != DATA:
-        return obtain(registry.PUBLISHED[name])
+        return _read_checked(registry.PUBLISHED[name])
     refuse_old_export(name)
     if not Path(name).is_file():
         names = [e.name for e in registry.PUBLISHED.values() if e.kind != DATA]
         offered = ", ".join([registry.BUNDLED, registry.UNTRAINED, *names])
         raise ValueError(f"no weights {name!r}: expected a file or one of {offered}")
-    return Path(name)
+    return Content.read(name)
 
 
 def obtain(entry: Published, root: Path | None = None, mirror: str | None = None) -> Path:
@@ -44,17 +49,35 @@ def obtain(entry: Published, root: Path | None = None, mirror: str | None = None
         ValueError: It cannot be had, or is not what was published. A downloaded file that fails
             is removed, one that was there already is left.
     """
+    if entry.kind != DATA:
+        return _read_checked(entry, root, mirror).path
+    with open(_place(entry, root, mirror), "rb") as file:
+        _require(entry, Path(file.name), partial(stream_digest, file), file)
+        return Path(file.name)
+
+
+def _read_checked(entry: Published, root: Path | None = None, mirror: str | None = None) -> Content:
+    content = Content.read(_place(entry, root, mirror))
+    _require(entry, content.path, content.digest, io.BytesIO(content.data))
+    return content
+
+
+def _place(entry: Published, root: Path | None, mirror: str | None) -> Path:
+    """Return where a published file lies, after downloading it if it was not there."""
     target = root / entry.file if root else registry.local_path(entry)
     if not target.exists():
         cache_dir().mkdir(parents=True, exist_ok=True)
         with FileLock(cache_dir() / "download.lock"):
             if not target.exists():
-                return _download(entry, target, entry.address(mirror))
-    try:
-        _check(entry, target)
-    except ValueError as error:
-        raise ValueError(f"{target}: {error}; move it away to download it again") from None
+                _download(entry, target, entry.address(mirror))
     return target
+
+
+def _require(entry: Published, path: Path, digest: Callable[[str], str], file: BinaryIO) -> None:
+    try:
+        _check(entry, digest, file)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; move it away to download it again") from None
 
 
 def obtain_data(entry: Published, root: Path | None = None, mirror: str | None = None) -> Path:
@@ -66,18 +89,23 @@ def obtain_data(entry: Published, root: Path | None = None, mirror: str | None =
     root = root or entry.default_root()
     folder = root / entry.folder
     if not folder.exists():
-        extract_folder(obtain(entry, root, mirror), root, entry.folder)
+        archive = _place(entry, root, mirror)
+        # What is unpacked is what was checked, whatever has the name by then.
+        with open(archive, "rb") as file:
+            _require(entry, archive, partial(stream_digest, file), file)
+            extract_folder(archive, root, entry.folder, file)
     lacking = [name for name in entry.holds if not (folder / name).exists()]
     if lacking:
         raise ValueError(f"{folder} lacks {', '.join(lacking)}: move it away to unpack it again")
     return folder
 
 
-def _download(entry: Published, target: Path, url: str) -> Path:
+def _download(entry: Published, target: Path, url: str) -> None:
     part = target.with_name(f"{target.stem}.part{target.suffix}")
     try:
-        fetch(url, part)
-        _check(entry, part)
+        fetch(url, part, entry.most)
+        with open(part, "rb") as file:
+            _check(entry, partial(stream_digest, file), file)
     except ConnectionError as error:
         place = target.absolute()
         raise ValueError(
@@ -88,22 +116,22 @@ def _download(entry: Published, target: Path, url: str) -> Path:
         raise ValueError(f"{url}: {error}; what was downloaded is removed") from None
     part.replace(target)
     discard(part)
-    return target
 
 
-def _check(entry: Published, path: Path) -> None:
+def _check(entry: Published, digest: Callable[[str], str], file: BinaryIO) -> None:
     """Hold a file to its published checksum, or else to the first one seen here."""
     expected = entry.checksum or _seen().get(entry.name, "")
     algorithm = expected.partition(":")[0] or "sha256"
-    found = f"{algorithm}:{file_digest(path, algorithm)}"
+    found = f"{algorithm}:{digest(algorithm)}"
     if found == expected:
         return
-    with open(path, "rb") as file:
-        if file.read(512).lstrip().startswith(b"<"):
-            raise ValueError(f"expected {entry.file}, got a web page")
+    file.seek(0)
+    if file.read(512).lstrip().startswith(b"<"):
+        raise ValueError(f"expected {entry.file}, got a web page")
+    file.seek(0)
     if entry.kind != DATA:
-        read_state(path)
-    elif not tarfile.is_tarfile(path):
+        read_state(Content(Path(entry.file), file.read()))
+    elif not tarfile.is_tarfile(file):
         raise ValueError(f"expected {entry.file}, got something that is no such archive")
     if expected:
         forget = f" (to trust it, remove {entry.name!r} in {seen_path()})"
@@ -112,13 +140,14 @@ def _check(entry: Published, path: Path) -> None:
         write_json(seen_path(), _seen() | {entry.name: found}, indent=2)
 
 
-def _bundled() -> Path:
+def _bundled() -> Content:
     path, expected = registry.bundled_path(), registry.BUNDLED_CHECKSUM
     if not path.exists():
         raise ValueError(f"{path}: the bundled network is missing")
-    if expected and (found := f"sha256:{file_sha256(path)}") != expected:
+    content = Content.read(path)
+    if expected and (found := f"sha256:{content.sha256}") != expected:
         raise ValueError(f"{path}: expected {expected}, got {found}: restore the released file")
-    return path
+    return content
 
 
 def seen_path() -> Path:

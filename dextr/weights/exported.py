@@ -5,9 +5,11 @@ An ONNX file is a graph without code: nothing in it is executed but tensor arith
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-from collections.abc import Callable
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -17,10 +19,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dextr.common.content import Content
+from dextr.geometry import SIZES
 from dextr.weights.state_files import METADATA_KEY, Description, parse_metadata
 
 ONNX = ".onnx"
 INPUT, OUTPUT = "input", "logits"
+LARGEST_BATCH = 256
+# ResNet-101 at 512 takes 1 GiB and 4 s of CPU time where most of it is address space of threads.
+LIMITS: Mapping[str, Any] = {
+    "memory": 4 << 30, "memory_each": 8 << 10, "seconds": 30, "seconds_each": 40 / 512**2,
+    "batch": LARGEST_BATCH, "size": SIZES.most,
+}  # fmt: skip
+MOST_SECONDS = 900
 NOT_OURS = "not a DEXTR network: it was not written by `python -m dextr export`"
 
 
@@ -70,40 +81,87 @@ def refuse_old_export(path: str | PathLike[str]) -> None:
         )
 
 
-def read_exported(path: str | PathLike[str]) -> ExportedNetwork:
-    """Read an exported file, ready to run on the CPU.
+def read_exported(source: str | PathLike[str] | Content) -> ExportedNetwork:
+    """Read an exported file, or what was read of one, ready to run on the CPU.
+
+    Before that another process runs it once, under bounds of time and memory.
 
     Raises:
-        ValueError: The file is missing, damaged or none of ours; or ONNX Runtime is not installed.
-            The message names the file.
+        ValueError: The file is missing, damaged or none of ours; it does not answer as a network
+            of ours does, takes too long or too much; or ONNX Runtime is not installed. The
+            message names the file.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path}: no such exported file")
-    content = path.read_bytes()
+    content = source if isinstance(source, Content) else Content.read(source, "exported file")
     try:
-        session = _open_session(content)
-        takes, gives = session.get_inputs(), session.get_outputs()
-        metadata = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-        if [value.name for value in (*takes, *gives)] != [INPUT, OUTPUT] or not metadata:
-            raise ValueError(NOT_OURS)
-        fields = parse_metadata(metadata)
-        about, weights = Description.from_dict(fields), fields.get("weights")
-        if not isinstance(weights, dict) or "trained" not in weights:
-            raise ValueError("its description does not say whether its weights are trained")
-        batch, _, height, _ = takes[0].shape
-        if height != about.size:
-            raise ValueError(f"it takes crops of {height}, but says {about.size}")
+        import_package("onnxruntime")
+        about, trained, batch = _describe(_try_out(content.data))
+        session = _open_session(content.data)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{content.path}: {error}") from None
 
     def run(x: Tensor) -> Tensor:
-        (logits,) = session.run([OUTPUT], {INPUT: x.cpu().numpy()})
+        try:
+            (logits,) = session.run([OUTPUT], {INPUT: x.cpu().numpy()})
+        except Exception as error:
+            raise ValueError(f"{content.path}: it cannot be run ({_line(error)})") from None
+        if logits.shape != (len(x), 1, *x.shape[2:]):
+            raise ValueError(f"{content.path}: it gave logits of shape {logits.shape}")
         return torch.from_numpy(logits)
 
-    fixed = batch if isinstance(batch, int) else None
-    digest = hashlib.sha256(content).hexdigest()
-    return ExportedNetwork(run, about, fixed, weights["trained"], digest)
+    return ExportedNetwork(run, about, batch, trained, content.sha256)
+
+
+def _describe(said: Mapping[str, Any]) -> tuple[Description, bool, int | None]:
+    """Return what a file is, whether its weights are trained, and the only batch it takes.
+
+    Raises:
+        ValueError: It is none of ours, or answers otherwise.
+    """
+    names = [name for name, *_ in (*said["inputs"], *said["outputs"])]
+    metadata = said["metadata"].get(METADATA_KEY)
+    if names != [INPUT, OUTPUT] or not metadata:
+        raise ValueError(NOT_OURS)
+    fields = parse_metadata(metadata)
+    about, weights = Description.from_dict(fields), fields.get("weights")
+    if not isinstance(weights, dict) or not isinstance(weights.get("trained"), bool):
+        raise ValueError("its description does not say whether its weights are trained")
+    ((_, kind, shape),) = said["inputs"]
+    if kind != "tensor(float)" or len(shape) != 4 or shape[1] != 4 or shape[2] != shape[3]:
+        raise ValueError(f"expected an input of float32 (N, 4, S, S), got {kind} {_line(shape)}")
+    if shape[2] != about.size:
+        raise ValueError(f"it takes crops of {_line(shape[2])}, but says {about.size}")
+    batch = shape[0] if isinstance(shape[0], int) else None
+    if batch is not None and not 1 <= batch <= LARGEST_BATCH:
+        raise ValueError(f"it takes batches of {batch}: expected 1 to {LARGEST_BATCH}")
+    tried, got, dtype, finite = said["ran"]
+    if (got, dtype) != ([tried, 1, about.size, about.size], "float32"):
+        raise ValueError(f"expected logits (N, 1, S, S) of float32, got {dtype} {_line(got)}")
+    if not finite:
+        raise ValueError("its logits are not finite")
+    return about, weights["trained"], batch
+
+
+def _try_out(content: bytes) -> dict[str, Any]:
+    """Return what `onnx_trial` says of a file.
+
+    Raises:
+        ValueError: The file could not be opened or run, or not within the bounds.
+    """
+    limits = {**LIMITS, "threads": torch.get_num_threads()}
+    limits["memory"] += 8 * len(content)
+    command = [sys.executable, str(Path(__file__).with_name("onnx_trial.py")), json.dumps(limits)]
+    try:
+        done = subprocess.run(command, input=content, capture_output=True, timeout=MOST_SECONDS)
+        said = json.loads(done.stdout)
+    except (subprocess.TimeoutExpired, ValueError):
+        raise ValueError("it takes more time or memory than any network of ours") from None
+    if "error" in said:
+        raise ValueError(f"damaged, or no ONNX file that can be run ({said['error']})")
+    return said
+
+
+def _line(value: object) -> str:
+    return " ".join(str(value).split())[:200]
 
 
 def import_package(name: str) -> Any:
@@ -129,5 +187,4 @@ def _open_session(content: bytes) -> Any:
             content, options, providers=["CPUExecutionProvider"], enable_fallback=False
         )
     except Exception as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"damaged, or no ONNX file ({reason})") from None
+        raise ValueError(f"damaged, or no ONNX file ({_line(error)})") from None

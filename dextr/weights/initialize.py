@@ -12,7 +12,7 @@ from dextr.weights.download import find_file
 from dextr.weights.state_files import read_state
 from networks import DextrNet, LoadReport, load_deeplab, load_imagenet, load_partial
 from networks.efficientnet import SCALINGS
-from networks.init import require_stride
+from networks.init import published_names, require_stride
 
 
 def initialize(network: DextrNet, spec: str) -> str:
@@ -94,6 +94,6 @@ def _own(network: DextrNet, spec: str) -> LoadReport:
         )
     if found.description:
         require_stride(network, found.description.network.stride_on, "these weights")
-    elif any(name.removeprefix("module.").startswith("layer5.") for name in found.state):
+    elif any(name.startswith("layer5.") for name in published_names(found.state)):
         require_stride(network, "1x1", "published weights")
     return load_partial(network, found.state)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dextr.common.files import file_sha256
 from dextr.common.processes import pick_device
 from dextr.geometry import RELAX, SIZE, Relax
 from dextr.predictor import Predictor
@@ -22,7 +21,8 @@ from dextr.weights import registry
 from dextr.weights.download import find_file
 from dextr.weights.exported import ONNX, ExportedNetwork, read_exported
 from dextr.weights.state_files import Description, read_state, write_state
-from networks import DextrNet, NetworkConfig, fold, for_inference, load_strict, pack
+from networks import DextrNet, HalfPrecision, NetworkConfig, fold, for_inference, load_strict, pack
+from networks.init import published_names
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ class LoadedNetwork:
         about: Its layers, crop, margin and threshold, and where its values come from.
         name: The registry's name, or the file.
         trained: Whether its masks mean anything.
-        file: Where its values were read; None if nowhere.
+        sha256: Of the file its values were read from; None if from nowhere.
     """
 
     network: DextrNet | ExportedNetwork
     about: Description
     name: str
     trained: bool = True
-    file: Path | None = None
+    sha256: str | None = None
 
     @property
     def layers(self) -> DextrNet:
@@ -63,10 +63,6 @@ class LoadedNetwork:
             digest.update(name.encode() + tensor.cpu().numpy().tobytes())
         return digest.hexdigest()
 
-    def file_hash(self) -> str | None:
-        """Return the SHA-256 of the file; None where there is none."""
-        return None if self.file is None else file_sha256(self.file)
-
     def predictor(
         self,
         device: str | torch.device | None = None,
@@ -77,21 +73,26 @@ class LoadedNetwork:
         batch_size: int = 4,
         pieces: float | None = None,
         keep: bool = True,
+        amp: str | None = None,
     ) -> Predictor:
         """Return a predictor around the network.
 
-        On the CPU it runs a copy of the network (`networks.for_inference`, `networks.pack`); with
-        `keep=False` the network itself is used up for it, which saves its size in memory.
+        It runs a copy of the network (`networks.for_inference`, on the CPU also `networks.pack`);
+        with `keep=False` the network itself is used up for it, which saves its size in memory.
+        With `amp`, `bf16` or `fp16`, convolutions compute in half precision: for GPUs.
         Without a `device` it takes a CUDA GPU if there is one; `size`, `relax`, `threshold` and
         `pieces` are the weights' own unless given. See `Predictor`.
 
         Raises:
-            ValueError: No such device, or a value is out of range.
+            ValueError: No such device, a value is out of range, or `amp` for an exported network.
         """
-        network, chosen = self.network, pick_device(device)
-        if chosen.type == "cpu" and isinstance(network, DextrNet):
-            network = pack(for_inference(network) if keep else fold(network))
-        about = self.about
+        chosen, about = pick_device(device), self.about
+        network: Callable[[Tensor], Tensor] = self.network
+        if amp:
+            network = HalfPrecision(for_inference(self.layers) if keep else fold(self.layers), amp)
+        elif isinstance(network, DextrNet):
+            network = for_inference(network) if keep else fold(network)
+            network = pack(network) if chosen.type == "cpu" else network
         return Predictor(
             network,
             size=about.size if size is None else size,
@@ -144,17 +145,19 @@ def load_network(weights: str | PathLike[str] | None = None) -> LoadedNetwork:
     entry = registry.PUBLISHED.get(name)
     if entry and entry.kind != registry.NETWORK:
         raise ValueError(f"{name!r} is no network to predict with: {entry.purpose}")
-    path = find_file(name)
-    if path.suffix == ONNX:
-        exported = read_exported(path)
-        return LoadedNetwork(exported, exported.about, name, exported.trained, path)
-    found = read_state(path)
+    content = find_file(name)
+    if content.path.suffix == ONNX:
+        exported = read_exported(content)
+        return LoadedNetwork(exported, exported.about, name, exported.trained, exported.digest)
+    found = read_state(content)
     try:
         about = found.description or _describe_published(found.state)
+        if (got := about.network.in_channels) != 4:
+            raise ValueError(f"expected a network of 4 channels (RGB, heat map), got {got}")
         network = network_from(about.network, found.state)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    return LoadedNetwork(network, about, name, file=path)
+        raise ValueError(f"{content.path}: {error}") from None
+    return LoadedNetwork(network, about, name, sha256=found.sha256)
 
 
 def save_network(
@@ -212,7 +215,7 @@ def network_from(config: NetworkConfig, state: Mapping[str, Tensor]) -> DextrNet
 
 def _describe_published(state: Mapping[str, Tensor]) -> Description:
     """Infer the network of a file that says nothing: one of the published ones."""
-    names = [name.removeprefix("module.") for name in state]
+    names = list(published_names(state))
     for head, mark in (("psp", "layer5.stages."), ("atrous", "layer5.conv2d_list.")):
         if any(name.startswith(mark) for name in names):
             config = NetworkConfig("resnet101", head)

@@ -34,6 +34,7 @@ class Published:
         option: The option of the scripts that takes it.
         folder: What an archive holds and where it ends up, below the root.
         holds: Entries of that folder without which it is not whole.
+        most: Bytes beyond which it is surely another file.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Published:
     option: str = "--weights "
     folder: str = ""
     holds: tuple[str, ...] = ()
+    most: int = 400_000_000
 
     @property
     def file(self) -> str:
@@ -84,6 +86,7 @@ PUBLISHED = {
             "DeepLab-v2 weights the paper's training starts from (--init deeplab)",
             f"{_ETHZ}/csergi/share/DEXTR/MS_DeepLab_resnet_trained_VOC.pth",
             option="--init deeplab:",
+            most=1_000_000_000,
         ),
         Published(
             "voc2012",
@@ -95,6 +98,7 @@ PUBLISHED = {
             option="--voc-root ",
             folder="VOCdevkit/VOC2012",
             holds=("JPEGImages", "SegmentationObject", "ImageSets/Segmentation/val.txt"),
+            most=3_000_000_000,
         ),
         Published(
             "sbd",
@@ -107,6 +111,7 @@ PUBLISHED = {
             option="--sbd-root ",
             folder="benchmark_RELEASE",
             holds=("dataset/img", "dataset/inst", "dataset/train.txt", "dataset/val.txt"),
+            most=2_500_000_000,
         ),
     )
 }

@@ -1,10 +1,11 @@
 """Weights files: reading them without running what is in them, and writing our own.
 
-Read are `.safetensors`, `.pth` / `.pt` (tensors only) and `.npz` (arrays only).
+Read are `.safetensors`, `.pth` / `.pt` / `.pth.tar` (tensors only) and `.npz` (arrays only).
 """
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -14,18 +15,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
+from dextr.common.content import Content, require_sane_archive
 from dextr.common.files import replacing
-from dextr.common.tensor_files import read_tensors
-from dextr.geometry import Margin, Relax
+from dextr.common.tensor_files import parse_tensors
+from dextr.geometry import SIZES, Margin, Relax
 from dextr.samples import check_share, check_threshold
+from dextr.weights.plain import plain_tensors, require_plain, shown
 from networks import NetworkConfig
 
 FORMAT = 1
 METADATA_KEY = "dextr"
+FIELDS = ("network", "size", "relax", "threshold", "origin")
+# How others wrap a state in a checkpoint.
+WRAPPERS = ("state_dict", "model_state_dict", "model")
 # What files of earlier versions also say of a run's configuration: folders, names, the machine.
 PRIVATE = frozenset({
     "voc_root", "voc_split", "sbd_root", "coco_root", "coco_annotations", "folder", "davis_root",
@@ -56,19 +62,21 @@ class Description:
     pieces: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, value, least in (("size", self.size, 16), ("relax", self.relax, 0)):
-            if not isinstance(value, Margin) and (type(value) is not int or value < least):
-                raise ValueError(f"{name} must be an integer from {least}, got {value!r}")
+        if self.size not in SIZES:
+            raise ValueError(f"size must be {SIZES}, got {self.size!r}")
+        Margin.of(self.relax)
         check_threshold(self.threshold)
         check_share(self.pieces)
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Description:
         """Build it from what a file holds; a ValueError says what is missing or out of range."""
-        if (got := fields.get("format")) != FORMAT:
+        got = fields.get("format")
+        if type(got) is not int or got != FORMAT:
             newer = "is the file from a newer version?"
-            raise ValueError(f"expected format {FORMAT}, got {got!r}: {newer}")
+            raise ValueError(f"expected format {FORMAT}, got {shown(got)}: {newer}")
         try:
+            require_plain({name: fields.get(name) for name in FIELDS})
             origin = dict(fields.get("origin", {}))
             if isinstance(config := origin.get("config"), dict):
                 origin["config"] = {k: v for k, v in config.items() if k not in PRIVATE}
@@ -88,14 +96,15 @@ class Description:
 
 @dataclass(frozen=True)
 class StateFile:
-    """A file's tensors by name, and what it says of them (None: nothing)."""
+    """A file's tensors by name, what it says of them (None: nothing), and the SHA-256 of it all."""
 
     state: dict[str, Tensor]
     description: Description | None = None
+    sha256: str = ""
 
 
-def read_state(path: str | PathLike[str]) -> StateFile:
-    """Read a weights file; nothing in it is executed.
+def read_state(source: str | PathLike[str] | Content) -> StateFile:
+    """Read a weights file, or what was read of one; nothing in it is executed.
 
     Of a training checkpoint the averaged weights are taken where there are any.
 
@@ -103,22 +112,16 @@ def read_state(path: str | PathLike[str]) -> StateFile:
         ValueError: The file is missing, damaged, of another kind, or holds more than tensors;
             the message names it.
     """
-    path = Path(path)
-    if path.suffix not in READERS:
+    path = source.path if isinstance(source, Content) else Path(source)
+    endings = [ending for ending in READERS if path.name.endswith(ending)]
+    if not endings:
         raise ValueError(f"{path}: expected a weights file ({', '.join(READERS)})")
-    if not path.is_file():
-        raise ValueError(f"{path}: no such weights file")
+    content = source if isinstance(source, Content) else Content.read(path)
     try:
-        found = READERS[path.suffix](path)
-        for name, value in found.state.items():
-            if not isinstance(name, str) or not isinstance(value, Tensor):
-                got = f"{type(value).__name__} under {name!r}"
-                raise ValueError(f"expected tensors by name, got {got}")
-            if value.is_floating_point() and not value.isfinite().all():
-                raise ValueError(f"{name} holds values that are not finite")
+        state, description = READERS[endings[0]](content.data)
+        return StateFile(plain_tensors(state), description, content.sha256)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    return found
 
 
 def write_state(
@@ -143,43 +146,59 @@ def parse_metadata(text: str) -> dict[str, Any]:
     return fields
 
 
-def _read_safetensors(path: Path) -> StateFile:
+Found = tuple[Mapping[Any, Any], Description | None]
+
+
+def _read_safetensors(data: bytes) -> Found:
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        state = load(data)
     except SafetensorError as error:
         raise ValueError(f"damaged, or no safetensors file ({error})") from None
+    except (KeyError, AttributeError, TypeError) as error:
+        raise ValueError(f"it holds numbers of a kind not known here ({error})") from None
+    length = int.from_bytes(data[:8], "little")
+    metadata = json.loads(data[8 : 8 + length]).get("__metadata__") or {}
     if METADATA_KEY not in metadata:
-        return StateFile(state)
-    return StateFile(state, Description.from_dict(parse_metadata(metadata[METADATA_KEY])))
+        return state, None
+    return state, Description.from_dict(parse_metadata(metadata[METADATA_KEY]))
 
 
-def _read_npz(path: Path) -> StateFile:
+def _read_npz(data: bytes) -> Found:
+    require_sane_archive(data)
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return StateFile({name: torch.from_numpy(arrays[name]) for name in arrays.files})
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            return {name: torch.from_numpy(arrays[name]) for name in arrays.files}, None
     except Exception as error:
         # Some of these messages quote the file.
-        reason = str(error)[:200]
+        reason = " ".join(str(error)[:200].split())
         raise ValueError(f"damaged, or holds more than arrays of numbers ({reason})") from None
 
 
-def _read_pickle(path: Path) -> StateFile:
-    content = read_tensors(path)
-    checkpoint = isinstance(content, Mapping) and "weights" in content
-    state = (content.get("ema") or content["weights"]) if checkpoint else content
+def _read_pickle(data: bytes) -> Found:
+    content = parse_tensors(data)
+    if isinstance(content, Mapping) and "weights" in content:
+        return _read_checkpoint(content)
+    wrapped = [key for key in WRAPPERS if isinstance(content, Mapping) and key in content]
+    state = content[wrapped[0]] if wrapped else content
     if not isinstance(state, Mapping):
         raise ValueError(f"expected a state dictionary, got {type(state).__name__}")
-    if not checkpoint:
-        return StateFile(dict(state))
-    fields = {"origin": {"epoch": content.get("epoch"), "step": content.get("step")}, **content}
-    return StateFile(dict(state), Description.from_dict(fields))
+    return state, None
+
+
+def _read_checkpoint(content: Mapping[Any, Any]) -> Found:
+    """Return the averaged weights of a training checkpoint of ours, or the weights."""
+    average = content.get("ema")
+    state = content["weights"] if average is None else average
+    if not isinstance(state, Mapping):
+        raise ValueError(f"expected a state dictionary, got {type(state).__name__}")
+    progress = {"epoch": content.get("epoch"), "step": content.get("step")}
+    return state, Description.from_dict({"origin": progress, **content})
 
 
 READERS = {
     ".safetensors": _read_safetensors,
     ".pth": _read_pickle,
     ".pt": _read_pickle,
+    ".pth.tar": _read_pickle,
     ".npz": _read_npz,
 }

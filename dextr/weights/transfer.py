@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 import socket
 import urllib.error
-import urllib.request
 from http import HTTPStatus
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException
 from pathlib import Path
 from time import sleep
 from typing import NamedTuple
@@ -15,24 +16,26 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from dextr.common.files import read_json
+from dextr.weights.http_stream import Head, Reply, request
 
-CHUNK_BYTES = 1 << 18
-TIMEOUT_SECONDS = 30.0
 TRIES = 5
 TRANSIENT_STATUS = (408, 416, 429, 500, 502, 503, 504)
+# Left free on the disk, for all else that runs there.
+SPARE_BYTES = 256 << 20
 
 
-def fetch(url: str, part: Path) -> None:
-    """Download a file, after what of it lies at `part` already.
+def fetch(url: str, part: Path, most: int) -> None:
+    """Download a file of up to `most` bytes, after what of it lies at `part` already.
 
     Only what surely belongs to the same file is continued: the server has to give the file a
     strong ETag or a date, and to answer with just the range asked for. Otherwise the transfer
     starts again from the beginning.
 
     Raises:
-        ValueError: The url is not of HTTP.
-        ConnectionError: The server has no such file, or several attempts failed. `part` is kept
-            for the next call.
+        ValueError: The url is not of HTTP, or the file is larger.
+        ConnectionError: The server has no such file, or several attempts failed, among them those
+            that were too slow. `part` is kept for the next call.
+        OSError: The disk is full, or would be; `part` is kept, too.
     """
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"expected an http or https url, got {url!r}")
@@ -41,14 +44,19 @@ def fetch(url: str, part: Path) -> None:
         if attempt:
             sleep(2 ** (attempt - 1))
         try:
-            return _transfer(url, part)
+            return _transfer(url, part, most)
         except (urllib.error.URLError, ConnectionError, TimeoutError, HTTPException) as error:
             failure = error
             if isinstance(error, urllib.error.HTTPError) and error.code not in TRANSIENT_STATUS:
-                raise ConnectionError(f"{url}: {error.code} {error.reason}") from None
+                raise ConnectionError(f"{url}: {error.code} {_line(error.reason)}") from None
             if isinstance(getattr(error, "reason", None), socket.gaierror):
                 raise ConnectionError(f"{url}: no connection ({error})") from None
-    raise ConnectionError(f"{url}: {TRIES} attempts failed, the last with: {failure}") from None
+    raise ConnectionError(f"{url}: {TRIES} attempts failed, the last with: {_line(failure)}")
+
+
+def _line(text: object) -> str:
+    """Return what a server may have written as a short line."""
+    return " ".join(str(text).split())[:200]
 
 
 def discard(part: Path) -> None:
@@ -65,8 +73,8 @@ class Note(NamedTuple):
     length: int | None
 
 
-def _transfer(url: str, part: Path) -> None:
-    note = _resumable(url, part)
+def _transfer(url: str, part: Path, most: int) -> None:
+    note = _resumable(url, part, most)
     have = part.stat().st_size if note else 0
     if note and have == note.length:
         return
@@ -74,57 +82,76 @@ def _transfer(url: str, part: Path) -> None:
     if note and have:
         headers |= {"Range": f"bytes={have}-", "If-Range": str(note.validator)}
     try:
-        request = urllib.request.Request(url, headers=headers)
-        response = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
+        with request(url, headers) as reply:
+            if note is None or reply.head.status != HTTPStatus.PARTIAL_CONTENT:
+                have, note = 0, _begin(url, part, reply.head, most)
+            elif reply.head.headers["Content-Range"] != _range(have, note.length or 0):
+                discard(part)
+                raise ConnectionError("the server sent another part of the file than asked for")
+            size = _receive(reply, part, have, note.length, most)
     except urllib.error.HTTPError as error:
         if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             discard(part)
         raise
-    with response:
-        if note is None or response.status != HTTPStatus.PARTIAL_CONTENT:
-            have, note = 0, _begin(url, part, response)
-        elif (
-            response.headers["Content-Range"]
-            != f"bytes {have}-{(note.length or 0) - 1}/{note.length}"
-        ):
-            discard(part)
-            raise ConnectionError("the server sent another part of the file than asked for")
-        size = _receive(response, part, have, note.length)
     if note.length is not None and size != note.length:
         raise ConnectionError(f"broke off after {size:,} of {note.length:,} bytes")
 
 
-def _receive(response: HTTPResponse, part: Path, have: int, length: int | None) -> int:
+def _range(have: int, length: int) -> str:
+    return f"bytes {have}-{length - 1}/{length}"
+
+
+def _receive(reply: Reply, part: Path, have: int, length: int | None, most: int) -> int:
     look = {"desc": part.name.replace(".part", ""), "unit": "B", "unit_divisor": 1024}
     bar = tqdm(initial=have, total=length, unit_scale=True, **look)
-    with open(part, "ab" if have else "wb") as file, bar:
-        while chunk := response.read(CHUNK_BYTES):
+    _require_space(part, (length or have) - have)
+    with open(part, "ab" if have else "xb") as file, bar:
+        for chunk in reply:
+            _require_size(file.tell() + len(chunk), most)
+            _require_space(part, len(chunk))
             file.write(chunk)
             bar.update(len(chunk))
         return file.tell()
+
+
+def _require_size(size: int, most: int) -> None:
+    if size > most:
+        raise ValueError(f"expected a file of up to {most / 1e6:,.0f} MB, got {size:,} bytes")
+
+
+def _require_space(part: Path, size: int) -> None:
+    free = shutil.disk_usage(part.parent).free - SPARE_BYTES
+    if size > free:
+        reason = f"{size / 1e6:,.0f} MB do not fit: {max(0, free) / 1e6:,.0f} MB are free"
+        raise OSError(errno.ENOSPC, reason, str(part))
 
 
 def _note_path(part: Path) -> Path:
     return part.with_suffix(".json")
 
 
-def _resumable(url: str, part: Path) -> Note | None:
+def _resumable(url: str, part: Path, most: int) -> Note | None:
     """Return what is known of the file that `part` begins; None if it cannot be continued."""
+    # Neither is read or written through a link that somebody else may have put there.
+    if not all(p.is_file() and not p.is_symlink() for p in (part, _note_path(part))):
+        return None
     try:
         note = Note(**read_json(_note_path(part)))
     except (ValueError, TypeError):
         return None
-    known = note.url == url and note.validator and isinstance(note.length, int)
-    return note if known and part.exists() else None
+    known = note.url == url and note.validator and type(note.length) is int
+    return note if known and 0 <= (note.length or 0) <= most else None
 
 
-def _begin(url: str, part: Path, response: HTTPResponse) -> Note:
+def _begin(url: str, part: Path, head: Head, most: int) -> Note:
     """Note which file comes now."""
-    part.unlink(missing_ok=True)
-    etag, stated = response.headers["ETag"] or "", response.headers["Content-Length"] or ""
+    discard(part)
+    etag, stated = head.headers["ETag"] or "", head.headers["Content-Length"] or ""
     strong = "" if etag.startswith("W/") else etag
-    length = int(stated) if stated.isdecimal() else None
-    note = Note(url, strong or response.headers["Last-Modified"], length)
+    length = int(stated) if stated.isdecimal() and len(stated) < 20 else None
+    _require_size(length or 0, most)
+    note = Note(url, strong or head.headers["Last-Modified"], length)
     # Not by way of a second file, which kill -9 would leave: half a note only costs a new start.
-    _note_path(part).write_text(json.dumps(note._asdict()))
+    with open(_note_path(part), "x") as file:
+        json.dump(note._asdict(), file)
     return note

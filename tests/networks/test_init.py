@@ -38,7 +38,7 @@ def random_state(net, drop=(), prefix=""):
     """Other values for every entry, under other names if asked."""
     generator = torch.Generator().manual_seed(1)
     return {
-        prefix + name: torch.randn(value.shape, generator=generator, dtype=torch.float64)
+        prefix + name: torch.randn(value.shape, generator=generator, dtype=torch.float64).abs()
         for name, value in net.state_dict().items()
         if not name.endswith("num_batches_tracked") and not name.startswith(tuple(drop))
     }
@@ -299,3 +299,43 @@ def test_deeplab_needs_the_published_stride():
     net = small("resnet50", stages=1, stride_on="3x3")
     with pytest.raises(ValueError, match='stride_on="1x1"'):
         load_deeplab(net, deeplab_file(net))
+
+
+# Values of other kinds
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("conv1.weight", lambda v: v.to(torch.int32), "of another type .conv1.weight torch.int32"),
+        ("conv1.weight", lambda v: v.to(torch.bool), "of another type"),
+        ("bn1.num_batches_tracked", lambda v: v.double() + 0.5, "another type .bn1.num_batches"),
+        ("bn1.running_var", lambda v: -v - 1, "out of range .bn1.running_var"),
+        ("conv1.weight", lambda v: v + 1e300, "out of range .conv1.weight"),
+    ],
+)
+@pytest.mark.parametrize("load", [load_strict, load_partial])
+def test_values_that_would_change_are_refused(load, name, value, message):
+    net = build_network("resnet18", head_width=8)
+    state = {**random_state(net), "bn1.num_batches_tracked": torch.tensor(3)}
+    before = snapshot(net)
+    with pytest.raises(ValueError, match=message):
+        load(net, {**state, name: value(state[name])})
+    assert_same(net.state_dict(), before)
+
+
+@pytest.mark.parametrize(
+    "prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."]
+)
+def test_prefixes_of_wrappers_are_dropped(prefix):
+    net = small()
+    state = random_state(net)
+    load_strict(net, {prefix + name: value for name, value in state.items()})
+    assert all(torch.equal(net.state_dict()[name], value) for name, value in state.items())
+
+
+def test_two_entries_of_one_name_are_refused():
+    net = small()
+    state = random_state(net)
+    with pytest.raises(ValueError, match="entries have the same name but for"):
+        load_strict(net, {**state, "module.conv1.weight": state["conv1.weight"] + 1})

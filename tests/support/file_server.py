@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -20,6 +20,7 @@ class Served:
         stated: Whether Content-Length is sent.
         statuses: Errors answered first, one per request.
         breaks: Bytes of the body after which the connection is closed, one per request.
+        claims: Content-Length that is sent in the place of the right one.
         shift: How far the range answered lies from the one asked for.
         stall: Stop after the bytes of `breaks` until this is set, instead of closing.
         stalled: Set when that has happened.
@@ -33,6 +34,7 @@ class Served:
     stated: bool = True
     statuses: list[int] = field(default_factory=list)
     breaks: list[int] = field(default_factory=list)
+    claims: int | None = None
     shift: int = 0
     stall: threading.Event | None = None
     stalled: threading.Event = field(default_factory=threading.Event)
@@ -69,9 +71,10 @@ class Handler(BaseHTTPRequestHandler):
             if value:
                 self.send_header(name, value)
         if file.stated:
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", str(file.claims or len(body)))
         self.end_headers()
-        self.wfile.write(body[: file.breaks[0]] if file.breaks else body)
+        with suppress(ConnectionError):  # a client may have seen enough
+            self.wfile.write(body[: file.breaks[0]] if file.breaks else body)
         if file.breaks:
             file.breaks.pop(0)
             if file.stall:

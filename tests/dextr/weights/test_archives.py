@@ -96,6 +96,35 @@ def test_files_run_nothing_and_belong_to_the_caller(tmp_path):
     assert (root / "VOC/2012/a.txt").stat().st_uid == os.getuid()
 
 
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_member_2000_folders_deep_is_refused(tmp_path, kind):
+    deep = member("VOC/2012/" + "d/" * 2000 + "x")
+    deep.type = tarfile.DIRTYPE if kind == "folder" else tarfile.REGTYPE
+    archive = make_tar(tmp_path / "x.tar", extra=[deep])
+    with pytest.raises(ValueError, match=r"x\.tar: .* lies more than 50 folders deep") as caught:
+        extract_folder(archive, tmp_path / "root", "VOC/2012")
+    assert len(str(caught.value)) < 300
+    assert tree(tmp_path / "root") == {}
+
+
+def test_a_link_in_the_place_of_the_hidden_folder_is_not_followed(tmp_path):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "kept.txt").write_bytes(b"kept")
+    (tmp_path / ".x.tar.unpacking").symlink_to(tmp_path / "theirs")
+    extract_folder(make_tar(tmp_path / "x.tar"), tmp_path, "VOC/2012")
+    assert tree(tmp_path / "theirs") == {"kept.txt": b"kept"}
+    assert (tmp_path / "VOC/2012/a.txt").read_bytes() == b"a"
+
+
+def test_what_is_unpacked_is_the_file_that_was_opened(tmp_path):
+    archive = make_tar(tmp_path / "x.tar")
+    with open(archive, "rb") as opened:
+        archive.unlink()
+        make_tar(archive, {"VOC/2012/other.txt": b"another's"})
+        extract_folder(archive, tmp_path / "root", "VOC/2012", opened)
+    assert "VOC/2012/a.txt" in tree(tmp_path / "root")
+
+
 def damage(content):
     half = len(content) // 2
     return {

@@ -55,7 +55,7 @@ def test_weights_go_to_the_cache_and_are_reused(cache):
 def test_weights_by_name_come_from_the_mirror_in_the_environment(cache, monkeypatch):
     with serve({FILE: Served(weights_bytes())}) as url:
         monkeypatch.setenv("DEXTR_MIRROR", f"{url}/")
-        assert find_file("pascal") == cache / "weights" / FILE
+        assert find_file("pascal").path == cache / "weights" / FILE
 
 
 def test_broken_off_downloads_are_continued(tmp_path):
@@ -135,7 +135,7 @@ def test_file_put_there_by_hand_is_found_and_held(tmp_path, cache, folder):
     path = tmp_path / folder / FILE
     path.parent.mkdir(parents=True)
     path.write_bytes(weights_bytes())
-    assert find_file("pascal") == path
+    assert find_file("pascal").path == path
     path.write_bytes(weights_bytes(1))
     with pytest.raises(ValueError, match="expected sha256"):
         find_file("pascal")

@@ -1,6 +1,7 @@
 """Networks by name and by file."""
 
 import copy
+import hashlib
 import json
 import pickle
 import re
@@ -12,9 +13,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from dextr.common import content
 from dextr.geometry import Margin
 from dextr.predictor import Predictor
-from dextr.weights import registry
+from dextr.weights import load, registry
 from dextr.weights.load import load_network, load_predictor, network_from, save_network
 from dextr.weights.state_files import FORMAT
 from networks import NetworkConfig, build_network
@@ -352,3 +354,72 @@ def test_pytorchs_default_type_does_not_matter(tmp_path):
     finally:
         torch.set_default_dtype(torch.float32)
     np.testing.assert_array_equal(found, expected)
+
+
+def test_a_network_of_other_channels_is_refused(tmp_path):
+    network = build_network("resnet18", stages=1, head_width=8, in_channels=3)
+    save_network(tmp_path / "x.safetensors", network, **ABOUT)
+    with pytest.raises(ValueError, match=r"expected a network of 4 channels .*, got 3"):
+        load_network(tmp_path / "x.safetensors")
+
+
+def test_a_published_file_in_the_wrappings_of_others(tmp_path):
+    config = {"backbone": "resnet101", "head": "atrous"}
+    state = published_file(tmp_path / "plain.pth", config)
+    wrapped = {name.replace("module.", "_orig_mod.module."): v for name, v in state.items()}
+    torch.save({"state_dict": wrapped, "epoch": 3}, tmp_path / "x.pth.tar")
+    plain, other = (load_network(tmp_path / name) for name in ("plain.pth", "x.pth.tar"))
+    assert_same_state(plain.network, other.network)
+    assert plain.about == other.about
+
+
+def test_a_file_is_hashed_once(tmp_path, monkeypatch):
+    hashed = []
+    monkeypatch.setattr(
+        content.hashlib,
+        "new",
+        lambda *args, **options: (hashed.append(len(args[1])), hashlib.sha256(args[1]))[1],
+    )
+    save_network(tmp_path / "x.safetensors", small_network(), **ABOUT)
+    loaded = load_network(tmp_path / "x.safetensors")
+    data = (tmp_path / "x.safetensors").read_bytes()
+    assert loaded.sha256 == hashlib.sha256(data).hexdigest()
+    assert hashed == [len(data)]
+
+
+def norms_in(network):
+    return [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_on_a_gpu_the_folded_network_runs_too(tmp_path, monkeypatch, keep):
+    save_network(tmp_path / "x.safetensors", small_network(), **ABOUT)
+    loaded = load_network(tmp_path / "x.safetensors")
+    # Another device than the CPU that any machine has.
+    monkeypatch.setattr(load, "pick_device", lambda device: torch.device("meta"))
+    network = loaded.predictor("cuda", keep=keep).network
+    assert norms_in(network) == []
+    assert next(network.parameters()).is_meta
+    assert network.layer1[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
+    assert (norms_in(loaded.network) != []) == keep
+
+
+def test_half_precision_is_near(tmp_path):
+    save_network(tmp_path / "x.safetensors", small_network(), **ABOUT)
+    loaded = load_network(tmp_path / "x.safetensors")
+    inputs = np.random.default_rng(0).uniform(0, 255, (2, 4, 64, 64)).astype(np.float32)
+    exact, half = (loaded.predictor("cpu", amp=a).logits(inputs) for a in (None, "bf16"))
+    assert half.dtype == np.float32
+    assert 0 < np.abs(half - exact).max() < 0.05 * np.abs(exact).max()
+    with pytest.raises(ValueError, match="expected one of bf16, fp16, got 'int4'"):
+        loaded.predictor("cpu", amp="int4")
+
+
+def test_values_too_large_for_half_precision_are_said(tmp_path):
+    save_network(tmp_path / "x.safetensors", small_network(), **ABOUT)
+    predictor = load_predictor(tmp_path / "x.safetensors", "cpu")
+    predictor.network = (
+        load_network(tmp_path / "x.safetensors").predictor("cpu", amp="fp16").network
+    )
+    with pytest.raises(ValueError, match="logits are not finite: half precision"):
+        predictor.predict(IMAGE, CLICKS)

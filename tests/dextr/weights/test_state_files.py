@@ -1,5 +1,6 @@
 """Weights files: what is in them comes back, and nothing in them is run."""
 
+import hashlib
 import json
 import pickle
 import zipfile
@@ -11,11 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from dextr.common.content import Content
+from dextr.weights import state_files
 from dextr.weights.state_files import Description, read_state, write_state
 from networks import NetworkConfig
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.steps": torch.tensor(3)}
 ABOUT = Description(NetworkConfig("resnet18", stages=2), 64, 10, 0.7, {"from": "a test"})
+W = torch.ones(3)
 
 
 class Bomb:
@@ -78,6 +82,38 @@ def test_state_of_a_module_in_the_format_of_2018(tmp_path):
     assert_state(read_state(path).state, state)
 
 
+@pytest.mark.parametrize("name", ["x.pth", "x.pt", "x.pth.tar", "model.best.pth.tar"])
+@pytest.mark.parametrize("wrapper", ["state_dict", "model_state_dict", "model"])
+def test_checkpoints_of_others_are_unwrapped(tmp_path, name, wrapper):
+    torch.save({"epoch": 3, wrapper: STATE, "optimizer": {"lr": 1}}, tmp_path / name)
+    found = read_state(tmp_path / name)
+    assert_state(found.state)
+    assert found.description is None
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".npz"])
+def test_an_archive_that_unpacks_to_more_than_weights_is_not_unpacked(
+    tmp_path, suffix, monkeypatch
+):
+    path = tmp_path / f"x{suffix}"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.npy", bytes(10**6))
+    monkeypatch.setattr(state_files, "MOST_BYTES", 10**5)
+    with pytest.raises(ValueError, match=r"it unpacks to 1,000,000 bytes, more than any weights"):
+        read_state(path)
+
+
+def test_the_hash_is_of_the_bytes_that_were_read(tmp_path, monkeypatch):
+    path = tmp_path / "x.safetensors"
+    write_state(path, STATE, ABOUT)
+    expected = hashlib.sha256(path.read_bytes()).hexdigest()
+    content = Content.read(path)
+    path.write_bytes(b"something else by now")
+    found = read_state(content)
+    assert_state(found.state)
+    assert found.sha256 == expected
+
+
 @pytest.mark.parametrize("averaged", [None, {"a": torch.ones(2)}])
 def test_training_checkpoint(tmp_path, averaged):
     path = tmp_path / "x.pth"
@@ -125,7 +161,16 @@ def test_refusal_names_the_object_and_gives_no_dangerous_advice(tmp_path):
         ({"weights": [1]}, "expected a state dictionary, got list"),
         ({"weights": STATE}, "expected format 1, got None"),
         (checkpoint(format=2), "expected format 1, got 2: is the file from a newer version"),
-        (checkpoint(size=None), "size must be an integer from 16, got None"),
+        (checkpoint(ema=torch.ones(3)), "expected a state dictionary, got Tensor"),
+        (checkpoint(format=torch.ones(3)), "expected format 1, got Tensor"),
+        (checkpoint(format=True), "expected format 1, got True"),
+        (checkpoint(size=torch.tensor(64)), "description is not understood .*Tensor"),
+        (checkpoint(network={"backbone": W, "stages": W}), "not understood .*Tensor"),
+        (checkpoint(size=20_000), "size must be a whole number from 16 to 2048, got 20000"),
+        (checkpoint(relax=100_000), "expected a margin as .*; got 100000"),
+        (checkpoint(relax={"pixels": 9999, "share": 0.1}), "expected a margin as"),
+        (checkpoint(relax={"pixels": 9, "share": 2.0}), "expected a margin as"),
+        (checkpoint(size=None), "size must be a whole number from 16 to 2048, got None"),
         (checkpoint(relax=-1), "expected a margin as .*; got -1"),
         (checkpoint(threshold=1.5), r"expected a threshold in 0\.\.1, got 1\.5"),
         (checkpoint(threshold=float("nan")), r"expected a threshold in 0\.\.1, got nan"),

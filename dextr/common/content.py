@@ -1,0 +1,61 @@
+"""A file's bytes, read once: what is checked is what is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+
+# A checkpoint of the paper's network with all its optimiser's values is a fifth of it.
+MOST_BYTES = 4 << 30
+
+
+@dataclass(frozen=True)
+class Content:
+    """A file and what was in it when it was read."""
+
+    path: Path
+    data: bytes
+
+    @classmethod
+    def read(cls, path: str | PathLike[str], what: str = "weights file") -> Content:
+        """Read a file; `what` is what is missing where it is not there.
+
+        Raises:
+            ValueError: There is none, it is no plain file, or larger than any weights are.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise ValueError(f"{path}: no such {what}")
+        with open(path, "rb") as file:
+            data = file.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise ValueError(f"{path}: expected a {what} of up to {MOST_BYTES >> 30} GiB")
+        return cls(path, data)
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the bytes."""
+        return self._hash("sha256")
+
+    def digest(self, algorithm: str) -> str:
+        """Return the bytes' hash in hexadecimal digits; `algorithm` is hashlib's name."""
+        return self.sha256 if algorithm == "sha256" else self._hash(algorithm)
+
+    def _hash(self, algorithm: str) -> str:
+        return hashlib.new(algorithm, self.data, usedforsecurity=False).hexdigest()
+
+
+def require_sane_archive(data: bytes) -> None:
+    """Raise a ValueError for a ZIP archive that unpacks to more than any weights fill."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+    except Exception as error:
+        raise ValueError(f"damaged ({' '.join(str(error)[:200].split())})") from None
+    if size > MOST_BYTES:
+        raise ValueError(f"it unpacks to {size:,} bytes, more than any weights fill")
