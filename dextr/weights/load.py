@@ -152,8 +152,8 @@ def load_network(weights: str | PathLike[str] | None = None) -> LoadedNetwork:
     found = read_state(content)
     try:
         about = found.description or _describe_published(found.state)
-        if (got := about.network.in_channels) != 4:
-            raise ValueError(f"expected a network of 4 channels (RGB, heat map), got {got}")
+        if (got := about.network.in_channels) not in (4, 5):
+            raise ValueError(f"expected a network of 4 or 5 channels (RGB, heat map), got {got}")
         network = network_from(about.network, found.state)
     except ValueError as error:
         raise ValueError(f"{content.path}: {error}") from None
