@@ -49,7 +49,7 @@ results, for one photo (default: demo_output/PHOTO.png):
   FILE.png            all objects, numbered (palette PNG)
   FILE_object_001.png ...  each object's whole mask;  FILE_overlay.png  a picture
   FILE_instances.json all objects in COCO's format;   FILE_session.json  see below
-The window never writes over older files: it takes FILE-2.png then.
+Files that this program did not make are never written over: the window takes FILE-2.png then.
 
 results, for several photos, in a folder (default: demo_output/NAME of the photos' folder):
   masks/PHOTO.png, objects/PHOTO/001.png ..., overlays/PHOTO.png, instances.json, session.json
@@ -109,6 +109,8 @@ def cut_out(args: argparse.Namespace, photos: Photos, lines: Sequence[str]) -> i
     files = AnnotationFiles.beside(check_target(args.output))
     image = photos.read(photos.names[0])
     clicks = [parse_points(line, (image.shape[0], image.shape[1])) for line in lines]
+    source = photos.sources[photos.names[0]]
+    files.check_free(len(clicks), source if isinstance(source, Path) else None)
     predictor, _ = load(args)
     objects = []
     for number, points in enumerate(clicks, 1):

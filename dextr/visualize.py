@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from dextr.common.files import replacing
+from dextr.common.image_files import mark
 from dextr.common.label_png import palette
 from dextr.geometry import Box
 
@@ -104,4 +105,4 @@ def _draw_points(
 def save_picture(path: str | PathLike[str], picture: NDArray[np.uint8]) -> None:
     """Write a picture (H, W, 3) or (H, W), uint8, in the format of the file's ending."""
     with replacing(path) as temporary:
-        Image.fromarray(picture).save(temporary)
+        Image.fromarray(picture).save(temporary, pnginfo=mark())

@@ -295,3 +295,49 @@ def test_real_clicks_in_a_real_window(screen, tmp_path):
     assert f"1 object on 1 image in {output}" in said
     y, x = np.nonzero(read(output))
     assert np.abs(np.array([x.min(), x.max(), y.min(), y.max()]) - [100, 500, 50, 350]).max() <= 2
+
+
+FOUR = ["--points", "10,50 60,50 30,20 30,80"]
+BASE = ["--weights", "untrained", "--device", "cpu", "--threshold", "0", *FOUR]
+
+
+def link(path, photo):
+    path.symlink_to(photo)
+
+
+def hard_link(path, photo):
+    path.hardlink_to(photo)
+
+
+def copy(path, photo):
+    shutil.copy(photo, path)
+
+
+@pytest.mark.parametrize("lay", [link, hard_link, copy])
+@pytest.mark.parametrize("name", ["mask.png", "mask_overlay.png", "mask_object_001.png"])
+def test_what_others_made_is_never_written_over(script, photo, tmp_path, lay, name):
+    lay(tmp_path / name, photo)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match=f"{name} is (the photo itself|there already and was not)"):
+        script["main"](["--image", str(photo), "--output", str(tmp_path / "mask.png"), *BASE])
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["photo.png", "photo_overlay.png", "photo_object_001.png"])
+def test_the_photo_may_be_the_output_by_no_name(script, tmp_path, name):
+    photo = tmp_path / name
+    Image.new("RGB", (150, 100), "gray").save(photo)
+    before = photo.read_bytes()
+    with pytest.raises(ValueError, match=f"{name} is the photo itself"):
+        script["main"](["--image", str(photo), "--output", str(tmp_path / "photo.png"), *BASE])
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [before]
+
+
+def test_own_files_are_made_anew_and_foreign_ones_beside_them_stay(script, photo, tmp_path):
+    call = ["--image", str(photo), "--output", str(tmp_path / "mask.png"), *BASE]
+    assert script["main"]([*call, *FOUR]) == 0
+    shutil.copy(photo, tmp_path / "mask_object_005.png")
+    assert (tmp_path / "mask_object_002.png").exists()
+    assert script["main"](call) == 0
+    assert not (tmp_path / "mask_object_002.png").exists()
+    assert (tmp_path / "mask_object_005.png").read_bytes() == photo.read_bytes()

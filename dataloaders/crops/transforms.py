@@ -14,7 +14,7 @@ from dextr.common.label_png import VOID_LABEL
 from dextr.common.options import PROBABILITY, Checked, option, real, whole
 from dextr.geometry import MARGINS, RELAX, SHARES, SIZE, SIZES, Box, CropWindow, Margin, plain_relax
 from dextr.inputs import fill_heat_channel
-from dextr.points import jitter_points, place_clicks, sample_extreme_points
+from dextr.points import jitter_points, outline, place_clicks, sample_extreme_points
 from dextr.samples import Example, Instance
 
 # With less memory in use at a time, the system is not asked for new pages again and again.
@@ -122,8 +122,7 @@ class TrainTransform:
         most = self.config.extra_points
         if not most or rng.random() < 0.5:
             return np.empty((0, 2))
-        outline = target & (cv2.erode(target.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0)
-        rows, columns = np.nonzero(outline)
+        rows, columns = np.nonzero(outline(target))
         drawn = rng.integers(len(rows), size=rng.integers(1, most + 1))
         return np.column_stack([columns[drawn], rows[drawn]]).astype(np.float64)
 

@@ -98,7 +98,7 @@ class CocoWriter(Writer):
             "categories": self.categories,
         }
         with replacing(self.path) as temporary:
-            temporary.write_text(json.dumps(content))
+            temporary.write_text(json.dumps(content), encoding="utf-8")
         if not self.polygons or not annotations:
             return f"{self.path}"
         ious = [annotation["polygon_iou"] for annotation in annotations]

@@ -207,12 +207,12 @@ def _coco_entries(
         try:
             if not isinstance(record, dict):
                 raise ValueError(f"expected an annotation, got {type(record).__name__}")
-            is_crowd(record.get("iscrowd"))
             number = record.get("id")
             if not _is_id(number) or number in seen:
                 raise ValueError(f"expected an id of its own, got {number!r}")
             seen.add(number)
             place = f"{path}: annotation {number}"
+            is_crowd(record.get("iscrowd"))
             image = _named(images, record.get("image_id"), "image")
             category = _named(categories, record.get("category_id"), "category")
             known = image.get("height") is not None and image.get("width") is not None

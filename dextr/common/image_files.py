@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import warnings
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from os import PathLike
 from pathlib import Path
 
 from PIL import ExifTags, Image, ImageFile
+from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import SAMPLEFORMAT
 
 from dextr.common.files import open_regular
@@ -21,6 +23,7 @@ HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"
 NO_HEIC = "HEIC photos are not supported: save them as JPEG first"
 # Their further pictures are frames or pages; those of MPO belong to the first.
 ANIMATED = ("GIF", "WEBP", "PNG", "AVIF", "TIFF")
+MARK = "DEXTR"
 SIGNED = 2  # TIFF's SampleFormat
 
 # What Pillow lets out, where a file or its EXIF data is damaged.
@@ -83,6 +86,29 @@ def orientation(image: Image.Image) -> int:
         if value in range(2, 9):
             return int(value)
     return 1
+
+
+def mark() -> PngInfo:
+    """Return what PNG files are saved with (`pnginfo`), by which `made_here` knows them."""
+    info = PngInfo()
+    info.add_text("Software", MARK)
+    return info
+
+
+def made_here(path: str | PathLike[str]) -> bool:
+    """Return whether a file is a PNG that this program made, and so may make anew or remove."""
+    with suppress(ValueError), open_image(path) as image:
+        return image.format == "PNG" and image.info.get("Software") == MARK
+    return False
+
+
+def refuse_foreign(path: str | PathLike[str]) -> None:
+    """Raise a ValueError if a file is there that this program did not make."""
+    if os.path.lexists(path) and not made_here(path):
+        raise ValueError(
+            f"{path} is there already and was not made by this program: give another output, or "
+            "move it away"
+        )
 
 
 def warn_of_frames(path: str | PathLike[str], image: ImageFile.ImageFile) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dextr.common.files import replacing
-from dextr.common.image_files import open_image
+from dextr.common.image_files import mark, open_image
 from dextr.common.mask_kinds import values_of
 
 # Class k is the k-th; 0 is background.
@@ -139,10 +139,11 @@ def write_label_map(path: str | PathLike[str], labels: NDArray) -> None:
     picture = Image.fromarray(labels.astype(np.uint8))
     picture.putpalette(palette().tobytes())
     with replacing(path) as temporary:
-        picture.save(temporary, format="PNG")
+        picture.save(temporary, format="PNG", pnginfo=mark())
 
 
 def write_mask(path: str | PathLike[str], mask: NDArray) -> None:
     """Write one object's mask (H, W) as a PNG of 0 and 255."""
     with replacing(path) as temporary:
-        Image.fromarray((np.asarray(mask) != 0).astype(np.uint8) * 255).save(temporary, "PNG")
+        picture = Image.fromarray((np.asarray(mask) != 0).astype(np.uint8) * 255)
+        picture.save(temporary, format="PNG", pnginfo=mark())

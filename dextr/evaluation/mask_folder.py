@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dextr.common.files import inside
-from dextr.common.image_files import open_image
+from dextr.common.image_files import open_image, refuse_foreign
 from dextr.common.label_png import (
     LARGEST_LABEL,
     MOST_OBJECTS,
@@ -49,8 +49,11 @@ class MaskFolder:
         return self.root / f"{inside(image_id)}.png"
 
     def write_object(self, instance: Instance, mask: NDArray) -> None:
-        """Write one object's mask (H, W)."""
-        write_mask(self.object_path(instance.image_id, instance.object_id), mask)
+        """Write one object's mask (H, W); a ValueError where a file of others would be lost."""
+        path = self.object_path(instance.image_id, instance.object_id)
+        for target in (path, self.map_path(instance.image_id)):
+            refuse_foreign(target)
+        write_mask(path, mask)
 
     def write_map(self, image_id: str, object_ids: Iterable[int], labels: Iterable[int]) -> None:
         """Draw the objects saved of one image into its palette PNG, the smallest on top."""

@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 
 from dextr.annotation.objects import AnnotatedObject
 from dextr.common.files import check_target, new_folder, unique_names
-from dextr.common.image_files import image_files, readable_suffixes
+from dextr.common.image_files import (
+    image_files,
+    made_here,
+    readable_suffixes,
+    refuse_foreign,
+)
 from dextr.common.images import ImageLike, as_rgb
 from dextr.common.label_png import MOST_OBJECTS, paint, write_label_map, write_mask
 from dextr.visualize import overlay, save_picture
@@ -86,6 +91,7 @@ class AnnotationFiles:
     labels: Path  # a palette PNG: k on the k-th object; where two overlap, the later one
     overlay: Path  # the image with all objects
     object_prefix: str  # of the masks' names; a number and `.png` follow
+    shared: bool = False  # whether files of others may lie beside them
 
     @classmethod
     def beside(cls, labels: Path) -> AnnotationFiles:
@@ -93,7 +99,7 @@ class AnnotationFiles:
         if labels.suffix.lower() != ".png":
             raise ValueError(f"{labels}: expected a file name that ends in .png")
         stem = labels.with_suffix("")
-        return cls(labels, stem.with_name(f"{stem.name}_overlay.png"), f"{stem}_object_")
+        return cls(labels, stem.with_name(f"{stem.name}_overlay.png"), f"{stem}_object_", True)
 
     @classmethod
     def in_folder(cls, folder: Path, name: str) -> AnnotationFiles:
@@ -110,7 +116,20 @@ class AnnotationFiles:
 
     def exist(self) -> bool:
         """Whether any of them is there."""
-        return any(path.exists() for path in (self.labels, self.overlay, self.object_mask(1)))
+        masks = map(self.object_mask, range(1, MOST_OBJECTS + 1))
+        return any(os.path.lexists(path) for path in chain([self.labels, self.overlay], masks))
+
+    def check_free(self, count: int, photo: Path | None) -> None:
+        """See that writing `count` objects writes over nothing but what this program made.
+
+        Raises:
+            ValueError: It would, or would over the photo itself, under whatever name.
+        """
+        masks = map(self.object_mask, range(1, count + 1))
+        for path in (self.labels, self.overlay, *masks):
+            if photo and path.exists() and path.samefile(photo):
+                raise ValueError(f"{path} is the photo itself: give another --output")
+            refuse_foreign(path)
 
     def save(self, image: NDArray[np.uint8], objects: Sequence[AnnotatedObject]) -> None:
         """Write everything about an image (H, W, 3), RGB; masks of objects now gone are removed.
@@ -124,7 +143,9 @@ class AnnotationFiles:
         masks, points = [o.mask for o in objects], [o.points for o in objects]
         save_picture(self.overlay, overlay(image, masks, points))
         for number in range(len(objects) + 1, MOST_OBJECTS + 1):
-            self.object_mask(number).unlink(missing_ok=True)
+            gone = self.object_mask(number)
+            if not self.shared or (gone.exists() and made_here(gone)):
+                gone.unlink(missing_ok=True)
 
     def save_newest(self, objects: Sequence[AnnotatedObject]) -> None:
         """Write the last object and the labels of all: quick, for after each object."""
@@ -198,6 +219,6 @@ def choose_layout(photos: Photos, output: Path) -> SessionLayout:
 def _usable(layout: SessionLayout, photos: Photos) -> bool:
     """Whether a PNG's place is free, or its session is about this one photo."""
     if not layout.session.exists():
-        return not AnnotationFiles.beside(layout.result).exist()
+        return not (AnnotationFiles.beside(layout.result).exist() or layout.coco.exists())
     session = SessionFile.read(layout.session)
     return (session.folder, [*session.images]) == (photos.folder, photos.names)

@@ -127,6 +127,32 @@ def test_a_class_that_voc_does_not_have(voc, value, dtype, message):
         PascalInstances(base)
 
 
+@pytest.mark.parametrize("suffix", ["JPG", "jpeg", "png", "webp"])
+def test_photos_may_be_of_another_kind(voc, suffix):
+    base, _ = voc
+    path = base / "JPEGImages" / f"{VOC_VAL[1]}.jpg"
+    with Image.open(path) as photo:
+        photo.load()
+    path.unlink()
+    other = path.with_suffix(f".{suffix}")
+    photo.save(other)
+    instances = PascalInstances(base)
+    assert [instances.image_path(k).name for k in range(2)] == [f"{VOC_VAL[0]}.jpg", other.name]
+    assert [i.image_id for i in instances][-1] == VOC_VAL[-1]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_lists_as_windows_programs_save_them(voc, encoding):
+    base, _ = voc
+    path = base / "ImageSets" / "Segmentation" / "val.txt"
+    path.write_bytes("\r\n".join(VOC_VAL).encode(encoding))
+    if encoding == "utf-16":
+        with pytest.raises(ValueError, match=f"{path}: not text in UTF-8 .*: save it as UTF-8"):
+            PascalInstances(base)
+    else:
+        assert PascalInstances(base).index.image_ids.tolist() == list(VOC_VAL)
+
+
 def test_an_unknown_split_names_those_there(voc):
     with pytest.raises(ValueError, match=r"test\.txt.*has: train, trainval, val"):
         PascalInstances(voc[0], "test")

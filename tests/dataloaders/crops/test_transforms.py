@@ -83,6 +83,19 @@ def test_void_is_carried_along(instance):
     assert not (example.void & example.target).any()
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_extra_points_of_an_object_that_fills_its_crop_lie_on_the_crops_rim(seed):
+    image, whole = np.zeros((40, 50, 3), np.uint8), np.ones((40, 50), bool)
+    config = TransformConfig(size=32, relax=0, pert=0, extra_points=2)
+    example = TrainTransform(config).apply(
+        Instance(image, whole, ~whole, "a", 1), Affine(), np.random.default_rng(seed)
+    )
+    assert example.target.all()
+    peaks = np.argwhere(example.inputs[3] == example.inputs[3].max())
+    assert len(peaks) >= 3
+    assert ((peaks == 0) | (peaks == 31)).any(axis=1).all()
+
+
 def test_extra_points_lie_on_the_outline(instance):
     config = TransformConfig(size=128, pert=0, extra_points=4)
     hot = []

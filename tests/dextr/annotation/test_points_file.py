@@ -181,9 +181,21 @@ class TestCoco:
         x, y = once.astype(int).T
         assert MASK[y, x].all()
 
-    def test_crowds_are_no_objects(self, read):
-        points = read(coco(iscrowd=1), "p.json")
+    def test_crowds_are_counted_and_no_objects(self, read):
+        with pytest.warns(UserWarning, match="1 of 1 annotations are crowd regions .*--keep-crowd"):
+            points = read(coco(iscrowd=1), "p.json")
         assert (points.objects, points.problems) == ([], [])
+        assert len(read(coco(iscrowd=True), "p.json", keep_crowd=True).objects) == 1
+
+    def test_two_categories_of_one_name_become_the_first(self, read):
+        content = coco()
+        content["categories"].append({**content["categories"][0], "id": 77})
+        content["annotations"].append({**content["annotations"][0], "id": 71, "category_id": 77})
+        with pytest.warns(UserWarning, match="categories of one name become the first"):
+            points = read(content, "p.json")
+        assert points.categories == content["categories"][:-1]
+        assert len({entry.label for entry in points.objects}) == 1
+        assert len(points.objects) == 2
 
     @pytest.mark.parametrize(
         ("changes", "from_masks", "message"),
@@ -191,6 +203,8 @@ class TestCoco:
             ({"extreme_points": None}, False, "--from-masks finds them"),
             ({"extreme_points": [1, 2]}, False, "at least 4 points"),
             ({"image_id": 4}, False, "there is no image 4"),
+            ({"iscrowd": "0"}, False, "expected 'iscrowd' 0 or 1, got '0'"),
+            ({"segmentation": [[0, 0, 99_999, 99_999] * 2000]}, True, "an outline of at most"),
             ({"category_id": "5"}, False, "there is no category '5'"),
             ({"segmentation": []}, True, "its mask has no pixel"),
             ({"segmentation": {"size": [8, 10], "counts": [3]}}, True, "do not fit"),

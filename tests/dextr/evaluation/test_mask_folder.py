@@ -170,6 +170,23 @@ def test_a_larger_picture_is_not_decoded(folder, instances, monkeypatch):
         folder.read(instances[0], 1)
 
 
+@pytest.mark.parametrize("place", ["map_path", "object_path"])
+def test_files_of_others_are_not_written_over(folder, instances, place):
+    instance = instances[0]
+    named = (instance.image_id,) if place == "map_path" else (instance.image_id, instance.object_id)
+    path = getattr(folder, place)(*named)
+    path.parent.mkdir(parents=True)
+    Image.new("L", (80, 60)).save(path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=f"{path} is there already and was not made"):
+        folder.write_object(instance, instance.mask)
+    assert path.read_bytes() == before
+    path.unlink()
+    for _ in range(2):
+        folder.write_object(instance, instance.mask)
+        folder.write_map(instance.image_id, [instance.object_id], [1])
+
+
 def test_missing_masks_are_an_error(folder, instances, labels):
     with pytest.raises(ValueError, match=r"no mask of image1#2: .*image1/2\.png.*image1\.png"):
         scores(folder, instances, labels)

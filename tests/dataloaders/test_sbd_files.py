@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from scipy.io import loadmat, savemat
 from scipy.sparse import csc_matrix
 
-from dataloaders.mat_file import HEADER_BYTES, read_struct
+from dataloaders.sbd import HEADER_BYTES, read_struct
 
 DTYPES = st.sampled_from(["u1", "i1", "u2", "i2", "i4", "u4", "f4", "f8", "i8", "u8"])
 matrices = DTYPES.flatmap(
@@ -89,7 +89,7 @@ def test_a_matrix_of_that_name_has_no_fields():
 
 
 def test_a_part_that_inflates_without_end_is_refused(monkeypatch):
-    monkeypatch.setattr("dataloaders.mat_file.MOST_BYTES", 1000)
+    monkeypatch.setattr("dataloaders.sbd.MOST_BYTES", 1000)
     bomb = zlib.compress(bytes(10_000))
     content = written(SMALL)[:128] + (15).to_bytes(4, "little") + len(bomb).to_bytes(4, "little")
     with pytest.raises(ValueError, match="of more than 1000 bytes"):
