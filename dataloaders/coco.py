@@ -16,6 +16,7 @@ from tqdm import tqdm
 from dataloaders.files import LastRead, check_present, read_image_like
 from dataloaders.index_cache import Arrays, cached_arrays
 from dataloaders.instances import Instances, ObjectIndex, category_indices
+from dextr.common.errors import UserError
 from dextr.common.rle import decode, encode_segmentation, read_coco
 
 
@@ -93,17 +94,17 @@ def index_annotations(path: Path) -> Arrays:
         sizes = [(int(r["height"]), int(r["width"])) for r in content["images"]]
         categories = sorted((int(r["id"]), str(r["name"])) for r in content["categories"])
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: an image or category lacks or spoils {error}") from None
+        raise UserError(f"{path}: an image or category lacks or spoils {error}") from None
     images = dict(zip(ids, enumerate(sizes), strict=True))
     if len(images) < len(files):
-        raise ValueError(f"{path}: two images have the same id")
+        raise UserError(f"{path}: two images have the same id")
     numbers = {number: k for k, (number, _) in enumerate(categories)}
     records = tqdm(content["annotations"], f"index {path.name}", unit="object", disable=None)
     encoded = (_encode_object(path, record, images, numbers) for record in records)
     objects = sorted(filter(None, encoded))
     rows = np.array([found[:4] for found in objects], np.int64).reshape(-1, 4)
     if (np.diff(rows[:, :2], axis=0) == 0).all(axis=1).any():
-        raise ValueError(f"{path}: two annotations of an image have the same id")
+        raise UserError(f"{path}: two annotations of an image have the same id")
     counts = [found[4] for found in objects]
     return {
         "files": np.array(files, np.str_),
@@ -131,7 +132,7 @@ def _encode_object(
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         number = record.get("id") if isinstance(record, dict) else record
         reason = f"no {error}" if isinstance(error, KeyError) else error
-        raise ValueError(f"{path}: annotation {number}: {reason}") from None
+        raise UserError(f"{path}: annotation {number}: {reason}") from None
 
 
 def names_of_images(files: Sequence[str], image_ids: NDArray[np.int64]) -> list[str]:

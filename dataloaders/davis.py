@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dataloaders.files import find_base, read_split
 from dataloaders.label_maps import LabelMapInstances
+from dextr.common.errors import UserError
 from dextr.common.label_png import read_label_map
 
 RESOLUTION = "480p"
@@ -48,5 +49,5 @@ def _frames(base: Path, line: str) -> list[tuple[str, str]]:
     images, masks = f"JPEGImages/{RESOLUTION}/{line}", f"Annotations/{RESOLUTION}/{line}"
     frames = sorted(path.stem for path in (base / masks).glob("*.png"))
     if not frames:
-        raise ValueError(f"{base / masks}: no masks of the sequence {line!r}")
+        raise UserError(f"{base / masks}: no masks of the sequence {line!r}")
     return [(f"{images}/{frame}.jpg", f"{masks}/{frame}.png") for frame in frames]

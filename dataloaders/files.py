@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from dextr.common.errors import UserError
 from dextr.common.images import read_image
 
 T = TypeVar("T")
@@ -31,7 +32,7 @@ def find_base(
             return root / place
     reason = "no such folder" if not root.is_dir() else f"no {what} in it"
     layout = ", ".join(f"{(root / places[-1] / folder).as_posix()}/" for folder in needed)
-    raise ValueError(f"{root}: {reason}; expected {layout}. {hint}")
+    raise UserError(f"{root}: {reason}; expected {layout}. {hint}")
 
 
 def read_split(folder: Path, split: str) -> list[str]:
@@ -45,7 +46,7 @@ def read_split(folder: Path, split: str) -> list[str]:
         path = folder / f"{part}.txt"
         if not path.is_file():
             there = ", ".join(sorted(p.stem for p in folder.glob("*.txt"))) or "none"
-            raise ValueError(f"{path}: no such split; {folder} has: {there}")
+            raise UserError(f"{path}: no such split; {folder} has: {there}")
         lines += map(str.strip, path.read_text().splitlines())
     return list(dict.fromkeys(filter(None, lines)))
 
@@ -55,7 +56,7 @@ def check_present(base: Path, files: Sequence[str]) -> None:
     missing = [file for file in files if not os.path.isfile(os.path.join(base, file))]
     if missing:
         more = f" (and {len(missing) - 1} more of {len(files)})" if len(missing) > 1 else ""
-        raise ValueError(f"{base / missing[0]}: no such image file{more}")
+        raise UserError(f"{base / missing[0]}: no such image file{more}")
 
 
 class LastRead(Generic[T]):
@@ -83,7 +84,7 @@ def read_image_like(path: Path, hw: tuple[int, int], mask_path: Path) -> NDArray
     """
     image = read_image(path)
     if image.shape[:2] != hw:
-        raise ValueError(
+        raise UserError(
             f"{path} is {image.shape[1]} x {image.shape[0]} pixels, but its mask in {mask_path} "
             f"is {hw[1]} x {hw[0]}"
         )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dataloaders.files import find_base
 from dataloaders.label_maps import VOID, LabelMapInstances
+from dextr.common.errors import UserError
 from dextr.common.images import image_files
 from dextr.common.label_png import LARGEST_LABEL, VOID_LABEL, read_label_map
 
@@ -50,7 +51,7 @@ class FolderInstances(LabelMapInstances):
         void_area = np.bincount(rows[is_void, 0], rows[is_void, 3], count)
         soft = (objects >= SOFT_LEVELS) & (void_area > 2 * object_area)
         if soft.any():
-            raise ValueError(
+            raise UserError(
                 f"{self.label_path(int(soft.argmax()))}: looks like a soft grey mask (many levels "
                 "beside a large area of 255), not a label map; threshold it to 0 and 255 first"
             )
@@ -74,7 +75,7 @@ def _by_stem(folder: Path) -> dict[str, str]:
     files: dict[str, str] = {}
     for file in image_files(folder):
         if file.stem in files:
-            raise ValueError(
+            raise UserError(
                 f"{folder}: {files[file.stem]} and {file.name} have the same name; keep one of them"
             )
         files[file.stem] = file.name
@@ -85,9 +86,9 @@ def _check_masks(base: Path, images: dict[str, str], masks: dict[str, str]) -> N
     for name, file in masks.items():
         mask = base / "masks" / file
         if name not in images:
-            raise ValueError(f"{mask}: no image of that name, {base / 'images' / name}.*")
+            raise UserError(f"{mask}: no image of that name, {base / 'images' / name}.*")
         if file.lower().endswith(LOSSY):
-            raise ValueError(f"{mask}: JPEG does not keep labels exact; save masks as PNG")
+            raise UserError(f"{mask}: JPEG does not keep labels exact; save masks as PNG")
     without = [file for name, file in images.items() if name not in masks]
     if without:
         warnings.warn(

@@ -13,6 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from dextr.common.errors import UserError
 from dextr.common.files import cache_dir, replacing
 
 FORMAT = 1
@@ -61,6 +62,6 @@ def _fingerprint(files: Iterable[Path]) -> str:
         try:
             status = os.stat(path)
         except OSError as error:
-            raise ValueError(f"{path}: annotation not readable ({error.strerror})") from None
+            raise UserError(f"{path}: annotation not readable ({error.strerror})") from None
         digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
     return digest.hexdigest()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dataloaders.files import find_base, read_split
 from dataloaders.label_maps import VOID, LabelMapInstances
+from dextr.common.errors import UserError
 from dextr.common.label_png import VOC_CATEGORIES, VOID_LABEL, read_label_map
 
 PLACES = (".", "VOC2012", "VOCdevkit/VOC2012")
@@ -47,12 +48,12 @@ class PascalInstances(LabelMapInstances):
         label_path, class_path = self.annotation_paths(image)
         labels, classes = read_label_map(label_path), read_label_map(class_path)
         if labels.shape != classes.shape:
-            raise ValueError(
+            raise UserError(
                 f"{label_path} is {labels.shape[1]} x {labels.shape[0]} pixels, "
                 f"but {class_path} is {classes.shape[1]} x {classes.shape[0]}"
             )
         if labels.dtype != np.uint8 or classes.dtype != np.uint8:
-            raise ValueError(f"{label_path}: expected 8-bit masks")
+            raise UserError(f"{label_path}: expected 8-bit masks")
         joint = np.left_shift(labels, 8, dtype=np.uint16) | classes
         counts = np.bincount(joint.ravel(), minlength=256 * 256).reshape(256, 256)
         areas = counts.sum(axis=1)
@@ -61,5 +62,5 @@ class PascalInstances(LabelMapInstances):
         category = np.where(by_class.any(axis=1), by_class.argmax(axis=1), -1)
         if category.max(initial=-1) >= len(VOC_CATEGORIES):
             expected = f"expected classes 1..{len(VOC_CATEGORIES)}"
-            raise ValueError(f"{class_path}: {expected}, got {category.max() + 1}")
+            raise UserError(f"{class_path}: {expected}, got {category.max() + 1}")
         return np.column_stack([found, category, areas[found]])

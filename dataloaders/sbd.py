@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dataloaders.files import find_base, read_split
 from dataloaders.label_maps import VOID, LabelMapInstances, count_labels
+from dextr.common.errors import UserError
 from dextr.common.label_png import VOC_CATEGORIES, VOID_LABEL
 
 HEADER_BYTES = 128
@@ -48,7 +49,7 @@ class SbdInstances(LabelMapInstances):
         by_label = np.concatenate([[0], classes, [0]])  # last: void, label -1
         if found.max(initial=0) > len(classes):
             reason = f"object {found.max()} has no category: GTinst.Categories holds {len(classes)}"
-            raise ValueError(f"{self.label_path(image)}: {reason}")
+            raise UserError(f"{self.label_path(image)}: {reason}")
         return np.column_stack([found, by_label[found] - 1, areas])
 
 
@@ -63,11 +64,11 @@ def read_truth(path: Path) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         labels = np.asarray(truth["Segmentation"]).astype(np.int32)
         classes = np.asarray(truth["Categories"]).astype(np.int64).ravel()
     except Exception as error:  # scipy raises nearly anything on a damaged file
-        raise ValueError(f"{path}: not a readable SBD annotation ({error!r})") from None
+        raise UserError(f"{path}: not a readable SBD annotation ({error!r})") from None
     if labels.ndim != 2 or labels.size == 0 or labels.min() < 0:
-        raise ValueError(f"{path}: GTinst.Segmentation is not a label map: {labels.shape}")
+        raise UserError(f"{path}: GTinst.Segmentation is not a label map: {labels.shape}")
     if classes.size and not 1 <= classes.min() <= classes.max() <= len(VOC_CATEGORIES):
-        raise ValueError(f"{path}: expected classes 1..{len(VOC_CATEGORIES)}, got {classes}")
+        raise UserError(f"{path}: expected classes 1..{len(VOC_CATEGORIES)}, got {classes}")
     if len(classes) < VOID_LABEL:
         labels[labels == VOID_LABEL] = VOID
     return labels, classes
@@ -76,7 +77,7 @@ def read_truth(path: Path) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
 def check_compressed_parts(content: bytes) -> None:
     """Raise an error if a part of a MAT-file fails its checksum: scipy's reader would crash."""
     if content[HEADER_BYTES - 2 : HEADER_BYTES] != b"IM":
-        raise ValueError("no MAT-file of version 5 or 7, little-endian")
+        raise UserError("no MAT-file of version 5 or 7, little-endian")
     start = HEADER_BYTES
     while start < len(content):
         kind, size = struct.unpack_from("<II", content, start)

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
+from dextr.common.errors import UserError
+
 ImageLike: TypeAlias = str | PathLike[str] | Image.Image | NDArray
 
 # What Pillow lets out, once the pixels are read, where EXIF data is damaged: then it says nothing.
@@ -79,7 +81,7 @@ def image_files(folder: Path) -> list[Path]:
     known, entries = readable_suffixes(), sorted(folder.iterdir())
     files = [f for f in entries if f.suffix.lower() in known and not f.name.startswith(".")]
     if not files:
-        raise ValueError(f"{folder}: no image in this folder")
+        raise UserError(f"{folder}: no image in this folder")
     return files
 
 
@@ -90,11 +92,11 @@ def open_image(path: str | PathLike[str]) -> Iterator[Image.Image]:
         with Image.open(path) as image:
             yield image
     except FileNotFoundError:
-        raise ValueError(f"{path}: no such image file") from None
+        raise UserError(f"{path}: no such image file") from None
     except (Image.DecompressionBombError, OSError, SyntaxError, struct.error) as error:
-        raise ValueError(f"{path}: not a readable image ({error})") from None
+        raise UserError(f"{path}: not a readable image ({error})") from None
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise UserError(f"{path}: {error}") from None
 
 
 def _decode_jpeg(path: str | PathLike[str], image: Image.Image) -> NDArray[np.uint8] | None:
@@ -122,7 +124,7 @@ def _from_pil(image: Image.Image) -> NDArray[np.uint8]:
     try:
         image.load()
     except SyntaxError as error:
-        raise ValueError(f"not a readable image ({error})") from None
+        raise UserError(f"not a readable image ({error})") from None
     with suppress(*BAD_EXIF):
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
@@ -136,11 +138,11 @@ def _from_array(array: NDArray) -> NDArray[np.uint8]:
     if array.ndim == 2:
         array = array[:, :, None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
-        raise ValueError(
+        raise UserError(
             f"expected an image (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), got shape {array.shape}"
         )
     if array.size == 0:
-        raise ValueError(f"the image is empty: shape {array.shape}")
+        raise UserError(f"the image is empty: shape {array.shape}")
     array = _to_uint8(array)
     if array.shape[2] == 4:
         alpha = array[:, :, 3:].astype(np.uint16)
@@ -160,8 +162,8 @@ def _to_uint8(array: NDArray) -> NDArray[np.uint8]:
     if np.issubdtype(array.dtype, np.floating):
         if array.min() >= 0 and array.max() <= 1:
             return np.rint(array * 255).astype(np.uint8)
-        raise ValueError(
+        raise UserError(
             f"a float image must lie in 0..1, got {array.min():g}..{array.max():g}: convert "
             "0..255 values to uint8"
         )
-    raise ValueError(f"expected an image of bool, uint8, uint16 or float 0..1, got {array.dtype}")
+    raise UserError(f"expected an image of bool, uint8, uint16 or float 0..1, got {array.dtype}")

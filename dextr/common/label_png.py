@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dextr.common.errors import UserError
 from dextr.common.files import replacing
 from dextr.common.images import open_image
 
@@ -67,7 +68,7 @@ def paint(
     numbers = range(1, VOID_LABEL + 1) if numbers is None else numbers
     for number, mask in zip(numbers, masks, strict=False):
         if not 1 <= number <= MOST_OBJECTS:
-            raise ValueError(f"a palette PNG holds {MOST_OBJECTS} objects, got number {number}")
+            raise UserError(f"a palette PNG holds {MOST_OBJECTS} objects, got number {number}")
         areas[number] = np.count_nonzero(mask) if front == "smaller" else 0
         below = labels[mask]
         labels[mask] = np.where(areas[number] <= areas[below], number, below)
@@ -86,7 +87,7 @@ def read_label_map(path: str | PathLike[str]) -> NDArray[np.integer]:
         colours = labels[:, :, :3] if labels.shape[2] >= 3 else labels[:, :, :1]
         labels = colours[:, :, 0]
         if (colours != labels[:, :, None]).any():
-            raise ValueError(
+            raise UserError(
                 f"{path}: expected a mask of one channel (palette or grey), got colours; save "
                 "the objects' numbers, not their colours"
             )
@@ -94,7 +95,7 @@ def read_label_map(path: str | PathLike[str]) -> NDArray[np.integer]:
         return labels.astype(np.uint8)
     least, most = labels.min(), labels.max()
     if labels.dtype.kind not in "ui" or least < 0 or most > LARGEST_LABEL:
-        raise ValueError(
+        raise UserError(
             f"{path}: expected whole labels from 0 to {LARGEST_LABEL}, got "
             f"{labels.dtype} {least:g}..{most:g}"
         )
@@ -112,9 +113,9 @@ def write_label_map(path: str | PathLike[str], labels: NDArray) -> None:
     labels = np.asarray(labels)
     if labels.ndim != 2 or labels.dtype.kind not in "bui":
         got = f"{labels.shape} {labels.dtype}"
-        raise ValueError(f"expected labels (H, W) of whole numbers, got {got}")
+        raise UserError(f"expected labels (H, W) of whole numbers, got {got}")
     if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) <= 255:
-        raise ValueError(
+        raise UserError(
             f"a palette PNG holds the labels 0..255, got {labels.min()}..{labels.max()}: write "
             "fewer objects, or one mask per object"
         )

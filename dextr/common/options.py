@@ -12,6 +12,8 @@ from numbers import Integral, Real
 from types import MappingProxyType, NoneType
 from typing import Any
 
+from dextr.common.errors import UserError
+
 LARGEST = 2**31 - 1
 
 
@@ -169,8 +171,8 @@ class Option:
             raise self._error(str(within), value)
         return self.kind(value)
 
-    def _error(self, expected: str, value: Any) -> ValueError:
-        return ValueError(f"{self.flag}: expected {expected}, got {value!r}")
+    def _error(self, expected: str, value: Any) -> UserError:
+        return UserError(f"{self.flag}: expected {expected}, got {value!r}")
 
 
 @cache

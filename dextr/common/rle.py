@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dextr.common.errors import UserError
 from dextr.common.files import read_json
 
 COORDINATE_LIMIT = 100_000  # pycocotools walks every pixel of an edge, whatever its length
@@ -40,7 +41,7 @@ def rle_to_mask(rle: dict[str, Any]) -> NDArray[np.bool_]:
         height, width = (int(n) for n in rle["size"])
         return decode(encode_segmentation(rle, (height, width))[1], (height, width))
     except (KeyError, TypeError, OverflowError) as error:
-        raise ValueError(f"not run lengths with 'size' and 'counts': {error}") from None
+        raise UserError(f"not run lengths with 'size' and 'counts': {error}") from None
 
 
 def encode_segmentation(segmentation: Any, hw: tuple[int, int]) -> tuple[int, bytes]:
@@ -59,13 +60,13 @@ def encode_segmentation(segmentation: Any, hw: tuple[int, int]) -> tuple[int, by
     if not segmentation:
         return 0, b""
     if min(hw) < 1 or hw[0] * hw[1] > MOST_PIXELS:
-        raise ValueError(f"expected an image of 1 to {MOST_PIXELS} pixels, got {hw[1]} x {hw[0]}")
+        raise UserError(f"expected an image of 1 to {MOST_PIXELS} pixels, got {hw[1]} x {hw[0]}")
     if isinstance(segmentation, dict):
         height, width = (int(n) for n in segmentation["size"])
         counts = segmentation["counts"]
         runs = counts if isinstance(counts, list) else decompress(counts)
         if (height, width) != hw or sum(runs) != height * width or min(runs, default=0) < 0:
-            raise ValueError(
+            raise UserError(
                 f"run lengths of {width} x {height} that cover {sum(runs)} pixels do not fit "
                 f"the image of {hw[1]} x {hw[0]}"
             )
@@ -76,7 +77,7 @@ def encode_segmentation(segmentation: Any, hw: tuple[int, int]) -> tuple[int, by
             return 0, b""
         for xy in polygons:
             if xy.ndim != 1 or xy.size % 2 or not (np.abs(xy) < COORDINATE_LIMIT).all():
-                raise ValueError("expected polygons as flat lists x, y, ... of finite numbers")
+                raise UserError("expected polygons as flat lists x, y, ... of finite numbers")
         rle = coco_mask.merge(coco_mask.frPyObjects([xy.tolist() for xy in polygons], *hw))
     return int(coco_mask.area(rle)), rle["counts"]
 
@@ -100,7 +101,7 @@ def decompress(counts: str | bytes) -> list[int]:
         value |= (bits & 31) << shift
         shift += 5
         if shift > LONGEST_RUN:
-            raise ValueError(f"run lengths of more than {LONGEST_RUN} bits")
+            raise UserError(f"run lengths of more than {LONGEST_RUN} bits")
         if not bits & 32:
             value -= (bits & 16) << (shift - 4)
             runs.append(value + (runs[-2] if len(runs) > 2 else 0))
@@ -112,7 +113,7 @@ def checked_mask(mask: NDArray) -> NDArray[np.bool_]:
     """Return a mask (H, W) as bool: what is not 0; a ValueError if it has other axes."""
     mask = np.asarray(mask)
     if mask.ndim != 2:
-        raise ValueError(f"expected a mask (H, W), got shape {mask.shape}")
+        raise UserError(f"expected a mask (H, W), got shape {mask.shape}")
     return mask != 0
 
 
@@ -134,5 +135,5 @@ def check_coco(path: Path, content: Any) -> dict[str, Any]:
     """Return a file's content; a ValueError if it lacks one of COCO's three lists."""
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
-            raise ValueError(f"{path}: not COCO's format: expected a list under {key!r}")
+            raise UserError(f"{path}: not COCO's format: expected a list under {key!r}")
     return content

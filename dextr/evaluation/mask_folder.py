@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dextr.common.errors import UserError
 from dextr.common.files import inside
 from dextr.common.label_png import MOST_OBJECTS, paint, read_label_map, write_label_map, write_mask
 from dextr.samples import Instance
@@ -82,7 +83,7 @@ class MaskFolder:
             return values / (full if values.max(initial=0) > 1 else 1)
         if shared.exists():
             return (read_label_map(shared) == label).astype(np.float32)
-        raise ValueError(
+        raise UserError(
             f"no mask of {instance.name}: expected {own} (one object) or {shared} (label map, "
             f"value {label})"
         )

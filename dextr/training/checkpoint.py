@@ -15,6 +15,7 @@ import torch
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
+from dextr.common.errors import UserError
 from dextr.common.files import replacing
 from dextr.training.hard_objects import HardExamples
 from dextr.training.optim import MovingAverage
@@ -117,7 +118,7 @@ def save_checkpoint(folder: Path, content: Mapping[str, Any], keep: bool = False
     """
     broken = [k for k, v in content["weights"].items() if not torch.isfinite(v).all()]
     if broken:
-        raise ValueError(f"weights are not finite ({broken[0]} first); no checkpoint written")
+        raise UserError(f"weights are not finite ({broken[0]} first); no checkpoint written")
     path = folder / f"{'snapshot' if keep else 'step'}-{content['step']:09d}.pt"
     with replacing(path) as temporary:
         torch.save({"format": FORMAT, **content}, temporary)
@@ -147,9 +148,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{path}: cannot be read: {reason}") from None
+        raise UserError(f"{path}: cannot be read: {reason}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ValueError(f"{path}: not a training checkpoint of this program")
+        raise UserError(f"{path}: not a training checkpoint of this program")
     return content
 
 
@@ -166,5 +167,5 @@ def newest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]] | None:
         except ValueError as error:  # noqa: PERF203 - files, so few
             warnings.warn(f"{error}; trying the one before", stacklevel=2)
     if found:
-        raise ValueError(f"{folder}: none of the {len(found)} checkpoints can be read")
+        raise UserError(f"{folder}: none of the {len(found)} checkpoints can be read")
     return None

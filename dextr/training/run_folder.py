@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from dextr.common.errors import UserError
 from dextr.common.processes import World
 from dextr.training.checkpoint import checkpoints, load_checkpoint, newest_checkpoint
 
@@ -58,7 +59,7 @@ class RunFolder:
             if name not in changeable and name in before and before[name] != value
         ]
         if differing:
-            raise ValueError(
+            raise UserError(
                 f"{self.path} cannot go on with other settings: {'; '.join(differing)}; leave "
                 "them out, or start a new run in another --output-dir"
             )
@@ -107,18 +108,18 @@ def _resolve(resume: str | None, own: Path | None, name: str) -> tuple[Path, Loa
         return folder, newest_checkpoint(folder / "checkpoints")
     source = Path(resume)
     if not source.exists():
-        raise ValueError(f"--resume {source}: no such run folder or checkpoint")
+        raise UserError(f"--resume {source}: no such run folder or checkpoint")
     if source.is_dir():
         origin, found = source, newest_checkpoint(source / "checkpoints")
     else:
         origin, found = source.parent.parent, (source, load_checkpoint(source))
     if found is None:
-        raise ValueError(f"--resume {source}: no checkpoint there; start it anew without --resume")
+        raise UserError(f"--resume {source}: no checkpoint there; start it anew without --resume")
     if own is not None and own.resolve() != origin.resolve():
         return _new_folder(own, name), found
     newest = checkpoints(origin / "checkpoints")[:1]
     if source.is_file() and newest and newest[0].resolve() != source.resolve():
-        raise ValueError(
+        raise UserError(
             f"{source} is not the newest checkpoint of its run ({newest[0].name} is): name a "
             "new --output-dir to go on from it"
         )
@@ -129,7 +130,7 @@ def _new_folder(own: Path | None, name: str) -> Path:
     if own is None:
         return new_run_folder(RUNS, name)
     if (own / "config.json").exists() or checkpoints(own / "checkpoints"):
-        raise ValueError(
+        raise UserError(
             f"{own} holds a run already: go on with it (--resume auto) or name another folder"
         )
     own.mkdir(parents=True, exist_ok=True)

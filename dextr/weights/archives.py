@@ -11,6 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from dextr.common.errors import UserError
 from dextr.common.files import inside
 
 DAMAGE = (tarfile.TarError, EOFError, zlib.error, LZMAError, ValueError, OSError)
@@ -35,7 +36,7 @@ def extract_folder(archive: Path, root: Path, folder: str) -> Path:
     try:
         _extract_all(archive, staging)
         if not (staging / folder).is_dir():
-            raise ValueError(f"{archive}: expected the folder {folder} in this archive")
+            raise UserError(f"{archive}: expected the folder {folder} in this archive")
         target.parent.mkdir(parents=True, exist_ok=True)
         (staging / folder).rename(target)
     finally:
@@ -59,7 +60,7 @@ def _extract_all(archive: Path, to: Path) -> None:
                 inside(member.name)
                 # Without links, no member can lead outside.
                 if not (member.isfile() or member.isdir()):
-                    raise ValueError(f"{member.name!r} is a link or a device")
+                    raise UserError(f"{member.name!r} is a link or a device")
                 tar.extract(member, to, **how)
             # A compressed file's own checksum is only looked at when its end is read.
             while tar.fileobj.read(1 << 20):
@@ -69,4 +70,4 @@ def _extract_all(archive: Path, to: Path) -> None:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         reason = " ".join(str(error).split())
-        raise ValueError(f"{archive}: damaged or unsafe archive ({reason})") from None
+        raise UserError(f"{archive}: damaged or unsafe archive ({reason})") from None

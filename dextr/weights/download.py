@@ -7,6 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from dextr.common.errors import UserError
 from dextr.common.files import cache_dir, file_digest, file_sha256, locked, read_json, write_json
 from dextr.weights import registry
 from dextr.weights.archives import extract_folder
@@ -30,7 +31,7 @@ def find_file(name: str) -> Path:
     if not Path(name).is_file():
         names = [e.name for e in registry.PUBLISHED.values() if e.kind != DATA]
         offered = ", ".join([registry.BUNDLED, registry.UNTRAINED, *names])
-        raise ValueError(f"no weights {name!r}: expected a file or one of {offered}")
+        raise UserError(f"no weights {name!r}: expected a file or one of {offered}")
     return Path(name)
 
 
@@ -53,7 +54,7 @@ def obtain(entry: Published, root: Path | None = None, mirror: str | None = None
     try:
         _check(entry, target)
     except ValueError as error:
-        raise ValueError(f"{target}: {error}; move it away to download it again") from None
+        raise UserError(f"{target}: {error}; move it away to download it again") from None
     return target
 
 
@@ -69,7 +70,7 @@ def obtain_data(entry: Published, root: Path | None = None, mirror: str | None =
         extract_folder(obtain(entry, root, mirror), root, entry.folder)
     lacking = [name for name in entry.holds if not (folder / name).exists()]
     if lacking:
-        raise ValueError(f"{folder} lacks {', '.join(lacking)}: move it away to unpack it again")
+        raise UserError(f"{folder} lacks {', '.join(lacking)}: move it away to unpack it again")
     return folder
 
 
@@ -80,12 +81,12 @@ def _download(entry: Published, target: Path, url: str) -> Path:
         _check(entry, part)
     except ConnectionError as error:
         place = target.absolute()
-        raise ValueError(
+        raise UserError(
             f"{error}. Run again to continue, or get {entry.file} elsewhere and put it at {place}"
         ) from None
     except ValueError as error:
         discard(part)
-        raise ValueError(f"{url}: {error}; what was downloaded is removed") from None
+        raise UserError(f"{url}: {error}; what was downloaded is removed") from None
     part.replace(target)
     discard(part)
     return target
@@ -100,14 +101,14 @@ def _check(entry: Published, path: Path) -> None:
         return
     with open(path, "rb") as file:
         if file.read(512).lstrip().startswith(b"<"):
-            raise ValueError(f"expected {entry.file}, got a web page")
+            raise UserError(f"expected {entry.file}, got a web page")
     if entry.kind != DATA:
         read_state(path)
     elif not tarfile.is_tarfile(path):
-        raise ValueError(f"expected {entry.file}, got something that is no such archive")
+        raise UserError(f"expected {entry.file}, got something that is no such archive")
     if expected:
         forget = f" (to trust it, remove {entry.name!r} in {seen_path()})"
-        raise ValueError(f"expected {expected}, got {found}{'' if entry.checksum else forget}")
+        raise UserError(f"expected {expected}, got {found}{'' if entry.checksum else forget}")
     with locked(seen_path()):
         write_json(seen_path(), _seen() | {entry.name: found}, indent=2)
 
@@ -115,9 +116,9 @@ def _check(entry: Published, path: Path) -> None:
 def _bundled() -> Path:
     path, expected = registry.bundled_path(), registry.BUNDLED_CHECKSUM
     if not path.exists():
-        raise ValueError(f"{path}: the bundled network is missing")
+        raise UserError(f"{path}: the bundled network is missing")
     if expected and (found := f"sha256:{file_sha256(path)}") != expected:
-        raise ValueError(f"{path}: expected {expected}, got {found}: restore the released file")
+        raise UserError(f"{path}: expected {expected}, got {found}: restore the released file")
     return path
 
 
@@ -130,4 +131,4 @@ def _seen() -> dict[str, str]:
     try:
         return read_json(seen_path()) if seen_path().exists() else {}
     except ValueError:
-        raise ValueError(f"{seen_path()} is damaged: remove it") from None
+        raise UserError(f"{seen_path()} is damaged: remove it") from None

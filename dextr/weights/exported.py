@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dextr.common.errors import UserError
 from dextr.weights.state_files import METADATA_KEY, Description, parse_metadata
 
 ONNX = ".onnx"
@@ -50,7 +51,7 @@ class ExportedNetwork:
         """
         size = self.about.size
         if x.shape[1:] != (4, size, size):
-            raise ValueError(
+            raise UserError(
                 f"the exported network takes (N, 4, {size}, {size}), got {tuple(x.shape)}: "
                 "export it again for another size"
             )
@@ -62,7 +63,7 @@ class ExportedNetwork:
 def refuse_old_export(path: str | PathLike[str]) -> None:
     """Raise a ValueError that names ONNX if it is a file of the kind earlier versions had."""
     if Path(path).suffix == ".torchscript":
-        raise ValueError(
+        raise UserError(
             f"{path}: TorchScript files are no longer read or written: use ONNX (`python -m dextr "
             f"export --output NAME{ONNX}`)"
         )
@@ -77,23 +78,23 @@ def read_exported(path: str | PathLike[str]) -> ExportedNetwork:
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"{path}: no such exported file")
+        raise UserError(f"{path}: no such exported file")
     content = path.read_bytes()
     try:
         session = _open_session(content)
         takes, gives = session.get_inputs(), session.get_outputs()
         metadata = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         if [value.name for value in (*takes, *gives)] != [INPUT, OUTPUT] or not metadata:
-            raise ValueError(NOT_OURS)
+            raise UserError(NOT_OURS)
         fields = parse_metadata(metadata)
         about, weights = Description.from_dict(fields), fields.get("weights")
         if not isinstance(weights, dict) or "trained" not in weights:
-            raise ValueError("its description does not say whether its weights are trained")
+            raise UserError("its description does not say whether its weights are trained")
         batch, _, height, _ = takes[0].shape
         if height != about.size:
-            raise ValueError(f"it takes crops of {height}, but says {about.size}")
+            raise UserError(f"it takes crops of {height}, but says {about.size}")
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise UserError(f"{path}: {error}") from None
 
     def run(x: Tensor) -> Tensor:
         (logits,) = session.run([OUTPUT], {INPUT: x.cpu().numpy()})
@@ -113,7 +114,7 @@ def import_package(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError:
-        raise ValueError(f"ONNX files need {name}: pip install {name} (or 'dextr[onnx]')") from None
+        raise UserError(f"ONNX files need {name}: pip install {name} (or 'dextr[onnx]')") from None
 
 
 def _open_session(content: bytes) -> Any:
@@ -128,4 +129,4 @@ def _open_session(content: bytes) -> Any:
         )
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"damaged, or no ONNX file ({reason})") from None
+        raise UserError(f"damaged, or no ONNX file ({reason})") from None

@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from dextr.common.errors import UserError
 from dextr.common.files import replacing
 from dextr.geometry import Margin, Relax
 from dextr.samples import check_threshold
@@ -56,7 +57,7 @@ class Description:
     def __post_init__(self) -> None:
         for name, value, least in (("size", self.size, 16), ("relax", self.relax, 0)):
             if not isinstance(value, Margin) and (type(value) is not int or value < least):
-                raise ValueError(f"{name} must be an integer from {least}, got {value!r}")
+                raise UserError(f"{name} must be an integer from {least}, got {value!r}")
         check_threshold(self.threshold)
 
     @classmethod
@@ -64,7 +65,7 @@ class Description:
         """Build it from what a file holds; a ValueError says what is missing or out of range."""
         if (got := fields.get("format")) != FORMAT:
             newer = "is the file from a newer version?"
-            raise ValueError(f"expected format {FORMAT}, got {got!r}: {newer}")
+            raise UserError(f"expected format {FORMAT}, got {got!r}: {newer}")
         try:
             origin = dict(fields.get("origin", {}))
             if isinstance(config := origin.get("config"), dict):
@@ -73,9 +74,9 @@ class Description:
             network = NetworkConfig(**fields["network"])
             return cls(network, size, Margin.of(relax), threshold, origin)
         except KeyError as error:
-            raise ValueError(f"its description lacks {error}") from None
+            raise UserError(f"its description lacks {error}") from None
         except TypeError as error:
-            raise ValueError(f"its description is not understood ({error})") from None
+            raise UserError(f"its description is not understood ({error})") from None
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `from_dict` takes."""
@@ -101,19 +102,19 @@ def read_state(path: str | PathLike[str]) -> StateFile:
     """
     path = Path(path)
     if path.suffix not in READERS:
-        raise ValueError(f"{path}: expected a weights file ({', '.join(READERS)})")
+        raise UserError(f"{path}: expected a weights file ({', '.join(READERS)})")
     if not path.is_file():
-        raise ValueError(f"{path}: no such weights file")
+        raise UserError(f"{path}: no such weights file")
     try:
         found = READERS[path.suffix](path)
         for name, value in found.state.items():
             if not isinstance(name, str) or not isinstance(value, Tensor):
                 got = f"{type(value).__name__} under {name!r}"
-                raise ValueError(f"expected tensors by name, got {got}")
+                raise UserError(f"expected tensors by name, got {got}")
             if value.is_floating_point() and not value.isfinite().all():
-                raise ValueError(f"{name} holds values that are not finite")
+                raise UserError(f"{name} holds values that are not finite")
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise UserError(f"{path}: {error}") from None
     return found
 
 
@@ -132,9 +133,9 @@ def parse_metadata(text: str) -> dict[str, Any]:
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"its description is not understood ({error})") from None
+        raise UserError(f"its description is not understood ({error})") from None
     if not isinstance(fields, dict):
-        raise ValueError(f"its description is not understood (got {type(fields).__name__})")
+        raise UserError(f"its description is not understood (got {type(fields).__name__})")
     return fields
 
 
@@ -144,7 +145,7 @@ def _read_safetensors(path: Path) -> StateFile:
             metadata = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise ValueError(f"damaged, or no safetensors file ({error})") from None
+        raise UserError(f"damaged, or no safetensors file ({error})") from None
     if METADATA_KEY not in metadata:
         return StateFile(state)
     return StateFile(state, Description.from_dict(parse_metadata(metadata[METADATA_KEY])))
@@ -157,7 +158,7 @@ def _read_npz(path: Path) -> StateFile:
     except Exception as error:
         # Some of these messages quote the file.
         reason = str(error)[:200]
-        raise ValueError(f"damaged, or holds more than arrays of numbers ({reason})") from None
+        raise UserError(f"damaged, or holds more than arrays of numbers ({reason})") from None
 
 
 def _read_pickle(path: Path) -> StateFile:
@@ -169,11 +170,11 @@ def _read_pickle(path: Path) -> StateFile:
         # PyTorch's own message tells people to load such files unsafely.
         foreign = re.search(r"GLOBAL (\S+)", str(error))
         what = f"it holds {foreign[1]} besides" if foreign else "damaged, or holds more than"
-        raise ValueError(f"refused: {what} tensors, which could run code") from None
+        raise UserError(f"refused: {what} tensors, which could run code") from None
     checkpoint = isinstance(content, Mapping) and "weights" in content
     state = (content.get("ema") or content["weights"]) if checkpoint else content
     if not isinstance(state, Mapping):
-        raise ValueError(f"expected a state dictionary, got {type(state).__name__}")
+        raise UserError(f"expected a state dictionary, got {type(state).__name__}")
     if not checkpoint:
         return StateFile(dict(state))
     fields = {"origin": {"epoch": content.get("epoch"), "step": content.get("step")}, **content}

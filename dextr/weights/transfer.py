@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
+from dextr.common.errors import UserError
 from dextr.common.files import read_json
 
 CHUNK_BYTES = 1 << 18
@@ -35,7 +36,7 @@ def fetch(url: str, part: Path) -> None:
             for the next call.
     """
     if not url.startswith(("http://", "https://")):
-        raise ValueError(f"expected an http or https url, got {url!r}")
+        raise UserError(f"expected an http or https url, got {url!r}")
     part.parent.mkdir(parents=True, exist_ok=True)
     for attempt in range(TRIES):
         if attempt:
