@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import reprlib
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
@@ -172,7 +173,7 @@ class Option:
         return self.kind(value)
 
     def _error(self, expected: str, value: Any) -> UserError:
-        return UserError(f"{self.flag}: expected {expected}, got {value!r}")
+        return UserError(f"{self.flag}: expected {expected}, got {reprlib.repr(value)}")
 
 
 @cache
