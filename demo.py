@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from dextr.annotation import AnnotatedObject
 from dextr.common.cli import UNTRAINED, add_network_options, path, run, text
+from dextr.common.errors import UserError
 from dextr.common.example_photos import example_scene
 from dextr.common.files import check_target
 from dextr.common.options import whole
@@ -95,9 +96,9 @@ def main(argv: Sequence[str] | None = None, backend: str | None = None) -> int:
     photos = Photos({f"{PHOTO}.png": example.image}) if example else Photos.find(args.image)
     lines = args.points or []
     if lines and args.output is None:
-        raise ValueError("--points needs --output FILE.png: where to write the masks")
+        raise UserError("--points needs --output FILE.png: where to write the masks")
     if lines and (len(photos.names) > 1 or args.web or args.labels):
-        raise ValueError("--points is for one photo, without a window: no --web, no --labels")
+        raise UserError("--points is for one photo, without a window: no --web, no --labels")
     if args.output and example and not (args.web or args.labels or lines):
         cup, spoon, *_ = example.objects
         lines = [" ".join(f"{x:g},{y:g}" for x, y in points) for points in (cup, spoon)]
@@ -168,7 +169,7 @@ def parse_points(text: str, hw: tuple[int, int]) -> NDArray[np.float64]:
     try:
         return check_points([pair.split(",") for pair in text.split()], hw)
     except ValueError as error:
-        raise ValueError(f'--points "{text}", expected "x,y x,y x,y x,y": {error}') from None
+        raise UserError(f'--points "{text}", expected "x,y x,y x,y x,y": {error}') from None
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from dataloaders.crops.sources import SourceConfig, open_sources
 from dataloaders.instances import Instances
 from dataloaders.open import DATASETS, open_dataset, with_categories
 from dextr.common.cli import UNTRAINED, run
+from dextr.common.errors import UserError
 from dextr.common.files import write_json
 from dextr.common.processes import World, join
 from dextr.evaluation.cases import write_page
@@ -102,7 +103,7 @@ def open_instances(args: argparse.Namespace, world: World) -> Instances:
             print("no --dataset given: scoring synthetic shapes made on the fly")
     if args.dataset == RUN:
         if args.root is None or args.split is not None or args.annotations is not None:
-            raise ValueError("run takes a run's folder, --root, and no --split or --annotations")
+            raise UserError("run takes a run's folder, --root, and no --split or --annotations")
         kept_out = open_kept_out(args.root)
         return with_categories(kept_out, args.categories) if args.categories else kept_out
     return open_dataset(
@@ -120,13 +121,13 @@ def open_kept_out(run: str | PathLike[str]) -> Instances:
     """
     file = Path(run) / "config.json"
     if not file.is_file():
-        raise ValueError(f"{run}: expected a run's folder with config.json")
+        raise UserError(f"{run}: expected a run's folder with config.json")
     values = read_options(file)
     chosen = {k.name: values[k.name] for k in fields(SourceConfig) if k.name in values}
     config = build({"sources": SourceConfig}, chosen, str(file))["sources"]
     validation = open_sources(config, int(values.get("seed", 0)))[1]
     if validation is None:
-        raise ValueError(f"{run}: the run has no validation objects (--val-fraction keeps some)")
+        raise UserError(f"{run}: the run has no validation objects (--val-fraction keeps some)")
     return validation
 
 

@@ -39,6 +39,7 @@ from dataloaders.crops.transforms import TrainTransform, TransformConfig
 from dataloaders.fingerprint import changes, fingerprint
 from dataloaders.instances import Instances
 from dextr.common import cli
+from dextr.common.errors import UserError
 from dextr.common.files import check_target, write_json
 from dextr.common.processes import World, join
 from dextr.training.checkpoint import TrainState
@@ -131,7 +132,7 @@ def new_state(
     """Return the network and what trains it on so many objects, and what was loaded into it."""
     model, optim, run = options["network"], options["optimisation"], options["run"]
     if optim.amp == "fp16" and world.device.type != "cuda":
-        raise ValueError("--amp fp16 needs a GPU; use bf16 or off on the CPU")
+        raise UserError("--amp fp16 needs a GPU; use bf16 or off on the CPU")
     torch.manual_seed(run.seed)
     network = init_random(DextrNet(model.network()))
     report = initialize(network, model.init) if fresh else ""

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from benchmarks.timing import machine, markdown, parser
 from benchmarks.training import train
 from dextr.common import cli
+from dextr.common.errors import UserError
 
 RUNS = {
     "float32": ("--amp", "off", "--seed", "0"),
@@ -66,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         log = train([*RECIPE.split(), *own, *rest], tf32=False)
         losses[name] = [line["loss"] for line in log]
     if args.window > (steps := len(losses["float32"])):
-        raise ValueError(f"--window {args.window}: expected at most the steps of a run, {steps}")
+        raise UserError(f"--window {args.window}: expected at most the steps of a run, {steps}")
     curves = {name: smoothed(values, args.window) for name, values in losses.items()}
     plain = curves["float32"]
     apart = {name: float(np.max(np.abs(curve - plain) / plain)) for name, curve in curves.items()}

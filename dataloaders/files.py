@@ -36,7 +36,7 @@ def find_base(
             return root / place
     reason = "no such folder" if not root.is_dir() else f"no {what} in it"
     layout = ", ".join(f"{(root / places[-1] / folder).as_posix()}/" for folder in needed)
-    raise ValueError(f"{root}: {reason}; expected {layout}. {hint}")
+    raise UserError(f"{root}: {reason}; expected {layout}. {hint}")
 
 
 def read_split(folder: Path, split: str) -> list[str]:
@@ -60,7 +60,7 @@ def check_present(base: Path, files: Sequence[str]) -> None:
     missing = [file for file in files if not os.path.isfile(os.path.join(base, file))]
     if missing:
         more = f" (and {len(missing) - 1} more of {len(files)})" if len(missing) > 1 else ""
-        raise ValueError(f"{base / missing[0]}: no such image file{more}")
+        raise UserError(f"{base / missing[0]}: no such image file{more}")
 
 
 def find_photos(base: Path, stems: Iterable[str]) -> list[str]:

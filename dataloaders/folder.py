@@ -116,7 +116,7 @@ def _by_stem(folder: Path) -> dict[str, str]:
     files: dict[str, str] = {}
     for file in image_files(folder):
         if file.stem in files:
-            raise ValueError(
+            raise UserError(
                 f"{folder}: {files[file.stem]} and {file.name} have the same name; keep one of them"
             )
         files[file.stem] = file.name
@@ -127,9 +127,9 @@ def _check_masks(base: Path, images: dict[str, str], masks: dict[str, str]) -> N
     for name, file in masks.items():
         mask = base / "masks" / file
         if name not in images:
-            raise ValueError(f"{mask}: no image of that name, {base / 'images' / name}.*")
+            raise UserError(f"{mask}: no image of that name, {base / 'images' / name}.*")
         if file.lower().endswith(LOSSY):
-            raise ValueError(f"{mask}: JPEG does not keep labels exact; save masks as PNG")
+            raise UserError(f"{mask}: JPEG does not keep labels exact; save masks as PNG")
     without = [file for name, file in images.items() if name not in masks]
     if without:
         warnings.warn(

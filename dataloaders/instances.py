@@ -141,7 +141,7 @@ class CombinedInstances(Instances):
 
     def __init__(self, sources: Sequence[Instances], exclude: Iterable[str] = ()) -> None:
         if not sources:
-            raise ValueError("expected at least one data set to combine, got none")
+            raise UserError("expected at least one data set to combine, got none")
         self.sources = tuple(sources)
         self.name = "+".join(source.name for source in sources)
         self.category_names = tuple(dict.fromkeys(n for s in sources for n in s.category_names))
@@ -202,5 +202,5 @@ def category_indices(
     unknown = sorted(set(wanted) - set(names))
     if unknown:
         there = ", ".join(names) or "none"
-        raise ValueError(f"unknown category {unknown[0]!r} in {data_set}; there are: {there}")
+        raise UserError(f"unknown category {unknown[0]!r} in {data_set}; there are: {there}")
     return np.array([k for k, name in enumerate(names) if name in set(wanted)], np.int64)

@@ -15,6 +15,7 @@ from dataloaders.instances import Instances, Subset, category_indices
 from dataloaders.pascal import PascalInstances
 from dataloaders.sbd import SbdInstances
 from dataloaders.shapes import ShapesInstances
+from dextr.common.errors import UserError
 
 DATASETS = ("pascal", "sbd", "coco", "folder", "davis", "shapes")
 # Which data sets have an option.
@@ -58,7 +59,7 @@ def open_dataset(
             expected, or no object at all.
     """
     if name not in DATASETS:
-        raise ValueError(f"unknown data set {name!r}; expected one of {', '.join(DATASETS)}")
+        raise UserError(f"unknown data set {name!r}; expected one of {', '.join(DATASETS)}")
     if root is None and name in TAKES["root"]:
         raise ValueError(f"{name} needs its folder: give --root")
     given: dict[str, object] = {
@@ -70,7 +71,7 @@ def open_dataset(
     given["keep_crowd"] = keep_crowd or None
     for option, names in TAKES.items():
         if given[option] is not None and name not in names:
-            raise ValueError(f"{name} has no {option}; {option} is for {', '.join(names)}")
+            raise UserError(f"{name} has no {option}; {option} is for {', '.join(names)}")
     folder: Root = root or ""
     openers: dict[str, Callable[[], Instances]] = {
         "pascal": lambda: PascalInstances(folder, split or "val"),
@@ -84,7 +85,7 @@ def open_dataset(
     if categories is not None and name != "coco":
         instances = with_categories(instances, categories)
     if not len(instances):
-        raise ValueError(f"{root}: {instances.name} holds no object")
+        raise UserError(f"{root}: {instances.name} holds no object")
     return instances
 
 
@@ -106,7 +107,7 @@ def _open_coco(
     single = root / "instances.json"
     file = Path(annotations or (single if split is None and single.is_file() else published))
     if annotations is None and not file.is_file():
-        raise ValueError(
+        raise UserError(
             f"{root}: no COCO instances; expected {published} (as published) or {single}, "
             "or name the file with --annotations. COCO is at cocodataset.org"
         )

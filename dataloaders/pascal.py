@@ -49,12 +49,12 @@ class PascalInstances(LabelMapInstances):
         label_path, class_path = self.annotation_paths(image)
         labels, classes = read_label_map(label_path), read_label_map(class_path)
         if labels.shape != classes.shape:
-            raise ValueError(
+            raise UserError(
                 f"{label_path} is {labels.shape[1]} x {labels.shape[0]} pixels, "
                 f"but {class_path} is {classes.shape[1]} x {classes.shape[0]}"
             )
         if labels.dtype != np.uint8 or classes.dtype != np.uint8:
-            raise ValueError(f"{label_path}: expected 8-bit masks")
+            raise UserError(f"{label_path}: expected 8-bit masks")
         joint = np.left_shift(labels, 8, dtype=np.uint16) | classes
         counts = np.bincount(joint.ravel(), minlength=256 * 256).reshape(256, 256)
         areas = counts.sum(axis=1)

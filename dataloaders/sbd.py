@@ -80,7 +80,7 @@ def read_truth(path: Path) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     if labels.ndim != 2 or labels.size == 0:
         raise ValueError(f"{path}: GTinst.Segmentation is not a label map: {labels.shape}")
     if classes.size and not 1 <= classes.min() <= classes.max() <= len(VOC_CATEGORIES):
-        raise ValueError(f"{path}: expected classes 1..{len(VOC_CATEGORIES)}, got {classes}")
+        raise UserError(f"{path}: expected classes 1..{len(VOC_CATEGORIES)}, got {classes}")
     if len(classes) < VOID_LABEL:
         labels[labels == VOID_LABEL] = VOID
     return labels, classes

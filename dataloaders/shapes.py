@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataloaders.instances import Instances, ObjectIndex
+from dextr.common.errors import UserError
 
 OBJECTS_PER_IMAGE = 3
 
@@ -20,7 +21,7 @@ class ShapesInstances(Instances):
 
     def __init__(self, count: int = 200, seed: int = 0, hw: tuple[int, int] = (240, 320)) -> None:
         if count < 1:
-            raise ValueError(f"expected at least 1 object, got {count}")
+            raise UserError(f"expected at least 1 object, got {count}")
         self.name, self.seed, self.hw = "shapes", seed, hw
         rows: list[tuple[int, int, int, int]] = []
         images = 0

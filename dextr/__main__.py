@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from dextr.common.cli import restart_with_sleeping_threads, run
+from dextr.common.errors import UserError
 
 # Command: the module whose main(argv) runs it, and a line of help.
 COMMANDS = {
@@ -32,7 +33,7 @@ def _main(argv: Sequence[str] | None) -> int:
         print("\n".join(f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items()))
         return 0 if args else 2
     if args[0] not in COMMANDS:
-        raise ValueError(f"no command {args[0]!r}: expected one of {', '.join(COMMANDS)}")
+        raise UserError(f"no command {args[0]!r}: expected one of {', '.join(COMMANDS)}")
     module, _ = COMMANDS[args[0]]
     return importlib.import_module(module).main(args[1:])
 

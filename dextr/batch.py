@@ -10,6 +10,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from dextr.common.errors import UserError
+
 T = TypeVar("T")
 
 
@@ -78,6 +80,6 @@ def in_groups(items: Iterable[T], size: int) -> Iterator[list[T]]:
     [['a', 'b'], ['c', 'd'], ['e']]
     """
     if size < 1:
-        raise ValueError(f"expected groups of 1 or more, got {size}")
+        raise UserError(f"expected groups of 1 or more, got {size}")
     iterator = iter(items)
     return iter(lambda: list(islice(iterator, size)), [])

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dextr.common.errors import UserError
 from dextr.common.options import real, whole
 
 RELAX = 50
@@ -35,14 +36,14 @@ class Box:
 
     def __post_init__(self) -> None:
         if self.x1 <= self.x0 or self.y1 <= self.y0:
-            raise ValueError(f"a box needs x0 < x1 and y0 < y1, got {self}")
+            raise UserError(f"a box needs x0 < x1 and y0 < y1, got {self}")
 
     @classmethod
     def of_mask(cls, mask: NDArray) -> Box:
         """Return the tight box of a mask (H, W); an empty one is a ValueError."""
         rows = np.flatnonzero(mask.any(axis=1))
         if rows.size == 0:
-            raise ValueError(f"the mask is empty: no pixel of {mask.shape} is set")
+            raise UserError(f"the mask is empty: no pixel of {mask.shape} is set")
         columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(axis=0))
         return cls(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
 
@@ -86,7 +87,7 @@ class Margin:
 
     def __post_init__(self) -> None:
         if self.pixels not in MARGINS or self.share not in SHARES:
-            raise ValueError(
+            raise UserError(
                 f"expected a margin in pixels, {MARGINS}, and a share, {SHARES}: {self}"
             )
 
@@ -107,7 +108,7 @@ class Margin:
         except (TypeError, ValueError):
             relax = None
         if not isinstance(relax, Margin) and relax not in MARGINS:
-            raise ValueError(
+            raise UserError(
                 f"expected a margin as PIXELS or PIXELS,SHARE (such as 20,0.2), pixels {MARGINS}, "
                 f"share {SHARES}; got {plain!r}"
             )
@@ -169,7 +170,7 @@ class CropWindow:
             return cls.around_mask(array, relax, size)
         if array.ndim == 2 and array.shape[1] == 2 and len(array) and array.dtype.kind != "b":
             return cls.around_points(array, image_hw, relax, size)
-        raise ValueError(
+        raise UserError(
             f"expected a mask of the image's size {tuple(image_hw)} or points (N, 2), "
             f"got an array of shape {array.shape}"
         )
@@ -190,7 +191,7 @@ class CropWindow:
     def _around(cls, tight: Box, image_hw: Sequence[int], relax: Relax, size: int) -> CropWindow:
         margin = relax.around(tight) if isinstance(relax, Margin) else relax
         if margin < 0 or size < 1:
-            raise ValueError(f"expected relax >= 0 and size >= 1, got {relax} and {size}")
+            raise UserError(f"expected relax >= 0 and size >= 1, got {relax} and {size}")
         return cls(tight.relaxed(margin), tight, (int(image_hw[0]), int(image_hw[1])), size)
 
     @property
@@ -253,4 +254,4 @@ class CropWindow:
     @staticmethod
     def _check_size(array: NDArray, hw: tuple[int, int]) -> None:
         if array.shape[:2] != tuple(hw):
-            raise ValueError(f"expected an array of size {tuple(hw)}, got shape {array.shape}")
+            raise UserError(f"expected an array of size {tuple(hw)}, got shape {array.shape}")

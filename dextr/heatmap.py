@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from dextr.common.errors import UserError
+
 FWHM = 10.0
 
 
@@ -27,9 +29,9 @@ def render_heatmap(
     if points.size == 0:
         return np.zeros(hw, np.float32)
     if points.ndim != 2 or points.shape[1] != 2:
-        raise ValueError(f"expected points (N, 2), got shape {points.shape}")
+        raise UserError(f"expected points (N, 2), got shape {points.shape}")
     if not fwhm > 0:
-        raise ValueError(f"expected a positive fwhm, got {fwhm}")
+        raise UserError(f"expected a positive fwhm, got {fwhm}")
     heatmap = np.zeros(hw, np.float32)
     for x, y in points:
         gx, gy = _gaussian(x, hw[1], fwhm), _gaussian(y, hw[0], fwhm)

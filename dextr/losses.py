@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dextr.common.errors import UserError
+
 
 def class_counts(labels: Tensor, void: Tensor | None = None) -> Tensor:
     """Return the numbers of positive and negative pixels that are not void, as a pair."""
@@ -47,12 +49,12 @@ def class_balanced_bce(
         ValueError: Shapes differ, or an option has an unknown name.
     """
     if labels.shape != logits.shape or (void is not None and void.shape != logits.shape):
-        raise ValueError(
+        raise UserError(
             f"expected labels and void of the logits' shape {tuple(logits.shape)}, got "
             f"{tuple(labels.shape)} and {None if void is None else tuple(void.shape)}"
         )
     if void_counting not in ("excluded", "released") or reduction not in ("batch", "mean"):
-        raise ValueError(
+        raise UserError(
             "void_counting must be 'excluded' or 'released', reduction 'batch' or 'mean', got "
             f"{void_counting!r} and {reduction!r}"
         )

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dextr.common.errors import UserError
 from dextr.geometry import Box
 from dextr.samples import Instance
 
@@ -35,7 +36,7 @@ def iou(pred: NDArray, gt: NDArray, void: NDArray | None = None) -> float:
 def _check_shapes(*masks: NDArray) -> None:
     shapes = [np.shape(mask) for mask in masks]
     if len(set(shapes)) > 1:
-        raise ValueError(f"expected masks of one shape, got {', '.join(map(str, shapes))}")
+        raise UserError(f"expected masks of one shape, got {', '.join(map(str, shapes))}")
 
 
 def _count(mask: NDArray) -> int:
@@ -151,7 +152,7 @@ def score_object(
         tolerance: Of `boundary_f`; None leaves it out.
     """
     if prob.shape != instance.hw:
-        raise ValueError(
+        raise UserError(
             f"{instance.name}: expected a mask of the image's size {instance.hw}, got {prob.shape}"
         )
     valid = ~instance.void

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 
+from dextr.common.errors import UserError
 from dextr.geometry import Box, CropWindow
 
 SIDES = ("left", "right", "top", "bottom")
@@ -33,9 +34,9 @@ def check_points(points: ArrayLike, image_hw: tuple[int, int]) -> NDArray[np.flo
     except (TypeError, ValueError, OverflowError, RuntimeError):
         raise ValueError("points must be numbers: give [(x, y), (x, y), (x, y), (x, y)]") from None
     if array.ndim != 2 or array.shape[1] != 2:
-        raise ValueError(f"expected points as (N, 2) x, y pairs, got shape {array.shape}")
+        raise UserError(f"expected points as (N, 2) x, y pairs, got shape {array.shape}")
     if len(array) < 4:
-        raise ValueError(
+        raise UserError(
             f"expected at least 4 points ({', '.join(SIDES)}-most of the object), got {len(array)}"
         )
     if len(array) > MOST_POINTS:
@@ -43,18 +44,18 @@ def check_points(points: ArrayLike, image_hw: tuple[int, int]) -> NDArray[np.flo
     endless = ~np.isfinite(array).all(axis=1)
     if endless.any():
         x, y = array[endless][0]
-        raise ValueError(f"points must be finite numbers, got ({x:g}, {y:g})")
+        raise UserError(f"points must be finite numbers, got ({x:g}, {y:g})")
     height, width = image_hw
     limit = np.array([width, height])
     outside = ((array < -0.5) | (array > limit)).any(axis=1)
     if outside.any():
         x, y = array[outside][0]
-        raise ValueError(
+        raise UserError(
             f"point ({x:g}, {y:g}) lies outside the image of {width} x {height} pixels: "
             f"expected 0 <= x <= {width} and 0 <= y <= {height}"
         )
     if (array == array[0]).all():
-        raise ValueError(
+        raise UserError(
             f"all {len(array)} points are ({array[0, 0]:g}, {array[0, 1]:g}): click four "
             "different extreme points of the object"
         )
@@ -73,7 +74,7 @@ def sample_extreme_points(
         ValueError: The mask is empty or `pert` negative.
     """
     if pert < 0:
-        raise ValueError(f"expected pert >= 0, got {pert}")
+        raise UserError(f"expected pert >= 0, got {pert}")
     mask = np.asarray(mask) != 0
     box = Box.of_mask(mask)
     reach = int(pert) + 1

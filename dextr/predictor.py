@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from dextr.batch import in_groups
+from dextr.common.errors import UserError
 from dextr.common.images import ImageLike, as_rgb
 from dextr.geometry import RELAX, SIZE, SIZES, CropWindow, Margin, Relax
 from dextr.inputs import drop_loose_pieces, encode
@@ -65,9 +66,9 @@ class Predictor:
         pieces: float = 0.0,
     ) -> None:
         if not 1 <= size <= SIZES.most:
-            raise ValueError(f"expected a crop size from 1 to {SIZES.most}, got {size!r}")
+            raise UserError(f"expected a crop size from 1 to {SIZES.most}, got {size!r}")
         if batch_size < 1:
-            raise ValueError(f"expected a batch size of 1 or more, got {batch_size}")
+            raise UserError(f"expected a batch size of 1 or more, got {batch_size}")
         if isinstance(network, nn.Module):
             network = network.eval() if device is None else network.eval().to(device)
         self.network = network

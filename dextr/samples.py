@@ -8,6 +8,7 @@ from numbers import Real
 import numpy as np
 from numpy.typing import NDArray
 
+from dextr.common.errors import UserError
 from dextr.geometry import CropWindow
 from dextr.inputs import decode, decode_part
 
@@ -39,13 +40,13 @@ class Instance:
 
     def __post_init__(self) -> None:
         if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
-            raise ValueError(
+            raise UserError(
                 f"{self.name}: expected an image (H, W, 3) uint8, "
                 f"got {self.image.shape} {self.image.dtype}"
             )
         for what, array in (("mask", self.mask), ("void", self.void)):
             if array.shape != self.hw or array.dtype != bool:
-                raise ValueError(
+                raise UserError(
                     f"{self.name}: expected a {what} {self.hw} bool like the image, "
                     f"got {array.shape} {array.dtype}"
                 )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
+from dextr.common.errors import UserError
 from dextr.common.files import replacing
 from dextr.common.image_files import mark
 from dextr.common.label_png import palette
@@ -52,7 +53,7 @@ def overlay(
     (2, 2, 3)
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise ValueError(f"expected an image (H, W, 3) uint8, got {image.shape} {image.dtype}")
+        raise UserError(f"expected an image (H, W, 3) uint8, got {image.shape} {image.dtype}")
     picture = np.array(image, order="C")
     thickness = max(1, round(max(image.shape) / 350))
     line = thickness if outline else 0
@@ -67,7 +68,7 @@ def _draw_mask(
     picture: NDArray[np.uint8], mask: NDArray[np.bool_], color: Color, alpha: float, thickness: int
 ) -> None:
     if mask.shape != picture.shape[:2]:
-        raise ValueError(
+        raise UserError(
             f"expected a mask of the image's size {picture.shape[:2]}, got shape {mask.shape}"
         )
     if not mask.any():
@@ -92,7 +93,7 @@ def _draw_points(
     array = np.asarray(points, dtype=np.float64)
     array = array if array.size else np.empty((0, 2))
     if array.ndim != 2 or array.shape[1] != 2:
-        raise ValueError(
+        raise UserError(
             f"expected points (N, 2) for each object, got shape {array.shape}: give a list with "
             "one array per mask"
         )

@@ -194,3 +194,12 @@ def test_a_deep_file_of_options_is_one_line(content, run):
     code, error = run("train_pascal", ["--config", "c.json"])
     assert code == 2
     assert error.startswith("error: c.json: not readable as JSON")
+
+
+@pytest.mark.parametrize("value", ["[" * 900 + "]" * 900, json.dumps("x" * 10**6)])
+def test_a_huge_value_is_not_repeated_whole(value, run):
+    Path("c.json").write_text(f'{{"size": {value}}}')
+    code, error = run("train_pascal", ["--config", "c.json"])
+    assert code == 2
+    assert error.startswith("error: c.json: --size: expected")
+    assert len(error) < 200

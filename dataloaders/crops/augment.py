@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dextr.common.errors import UserError
 from dextr.common.label_png import VOID_LABEL
 from dextr.common.options import PROBABILITY, whole
 from dextr.geometry import Box
@@ -33,7 +34,7 @@ class Affine:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.degrees) and 0 < self.scale < math.inf):
-            raise ValueError(f"expected a finite angle and a scale above 0, got {self}")
+            raise UserError(f"expected a finite angle and a scale above 0, got {self}")
 
     @classmethod
     def draw(
@@ -67,7 +68,7 @@ def jitter_colour(
     Each changes relatively by up to `strength`, such as 0.4; one outside 0..1 is a ValueError.
     """
     if strength not in PROBABILITY:
-        raise ValueError(f"expected a relative change, {PROBABILITY}, got {strength!r}")
+        raise UserError(f"expected a relative change, {PROBABILITY}, got {strength!r}")
     contrast, saturation = 1 + rng.uniform(-strength, strength, 2)
     brightness = 128 * rng.uniform(-strength, strength) * 0.5
     balance = contrast * (1 + rng.uniform(-strength, strength, 3) * 0.25)
@@ -80,7 +81,7 @@ def jitter_colour(
 def compress_jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     """Return the image after JPEG compression at that quality, 1..100; else a ValueError."""
     if quality not in QUALITIES:
-        raise ValueError(f"expected a quality, {QUALITIES}, got {quality!r}")
+        raise UserError(f"expected a quality, {QUALITIES}, got {quality!r}")
     encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
 

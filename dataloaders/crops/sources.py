@@ -10,6 +10,7 @@ import numpy as np
 
 from dataloaders.instances import CombinedInstances, Instances, Subset
 from dataloaders.open import open_dataset
+from dextr.common.errors import UserError
 from dextr.common.options import Checked, option, real, whole
 
 # What lies on this machine stays on it: weights do not carry these options.
@@ -62,7 +63,7 @@ class SourceConfig(Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.coco_annotations and len(self.coco_root) != len(self.coco_annotations):
-            raise ValueError(
+            raise UserError(
                 "give one --coco-annotations for every --coco-root, got "
                 f"{len(self.coco_annotations)} and {len(self.coco_root)}"
             )
@@ -102,7 +103,7 @@ def open_sources(config: SourceConfig, seed: int) -> tuple[Instances, Instances 
     if config.shapes:
         sources.append(open_dataset("shapes", count=config.shapes, seed=seed))
     if not sources:
-        raise ValueError("no training objects: name a source, such as --voc-root or --shapes")
+        raise UserError("no training objects: name a source, such as --voc-root or --shapes")
     one = len(sources) == 1 and not held_out
     training = sources[0] if one else CombinedInstances(sources, exclude=held_out)
     if config.val_fraction:
@@ -123,7 +124,7 @@ def split_by_image(source: Instances, fraction: float, seed: int) -> tuple[Subse
     images = np.unique(source.index.image)
     count = max(1, round(fraction * len(images)))
     if count >= len(images):
-        raise ValueError(
+        raise UserError(
             f"{source.name}: cannot keep {fraction:g} of {len(images)} images out of training"
         )
     drawn = np.random.default_rng(seed).permutation(images)[:count]

@@ -12,6 +12,7 @@ from dataloaders.crops.augment import Affine, paste_beside
 from dataloaders.crops.transforms import TrainTransform
 from dataloaders.instances import Instances
 from dextr.batch import Batch
+from dextr.common.errors import UserError
 from dextr.samples import Example
 
 Key = tuple[int, int, int]
@@ -45,7 +46,7 @@ class TrainingSet(Dataset[Example]):
                 return example
         if example := self.transform.apply(instance, Affine(), rng):
             return example
-        raise ValueError(f"{instance.name}: the object is too small for a training crop")
+        raise UserError(f"{instance.name}: the object is too small for a training crop")
 
     def __getitems__(self, keys: Sequence[Key]) -> Batch:
         """Return a batch of examples, also of none; DataLoader asks for each batch like this."""
@@ -84,7 +85,7 @@ class BatchPlan:
 
     def __post_init__(self) -> None:
         if self.count < 1 or self.batch_size < 1:
-            raise ValueError(f"expected at least 1 object and 1 per batch, got {self}")
+            raise UserError(f"expected at least 1 object and 1 per batch, got {self}")
 
     def __len__(self) -> int:
         return -(-self.count // self.batch_size)

@@ -18,6 +18,7 @@ from dextr.annotation.objects import (
     by_image,
     photo_path,
 )
+from dextr.common.errors import UserError
 from dextr.common.files import read_json, write_json
 from dextr.common.images import ImageLike, as_rgb
 from dextr.common.rle import mask_to_rle
@@ -60,7 +61,7 @@ def annotate(
     >>> [annotated.mask for image in found for annotated in image.objects]  # doctest: +SKIP
     """
     if keep is not None and not network:
-        raise ValueError("keep needs network, a text that tells the network from others")
+        raise UserError("keep needs network, a text that tells the network from others")
     keep = None if keep is None else Path(keep)
     return (_annotate(images, o, predictor, keep, network) for o in by_image(objects).values())
 
@@ -130,7 +131,7 @@ def _cut_out(source: ImageLike, objects: Objects, predictor: Predictor) -> Part:
     stated = objects[0].image_hw
     if stated not in (None, (height, width)):
         name = source if isinstance(source, Path) else objects[0].image
-        raise ValueError(
+        raise UserError(
             f"{name} is {width} x {height} pixels, but the points are for {stated[1]} x {stated[0]}"
         )
     masks: list[dict[str, Any] | str] = [_fault(entry, (height, width)) for entry in objects]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dextr.common.errors import UserError
 from dextr.common.files import inside
 from dextr.common.rle import mask_to_rle, rle_to_mask
 
@@ -155,11 +156,11 @@ def points_of(values: Any) -> NDArray[np.float64]:
     try:
         points = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError("points must be numbers: [[x, y], [x, y], [x, y], [x, y]]") from None
+        raise UserError("points must be numbers: [[x, y], [x, y], [x, y], [x, y]]") from None
     if points.ndim == 1 and points.size % 2 == 0:
         points = points.reshape(-1, 2)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) < 4:
-        raise ValueError(f"expected at least 4 points as x, y pairs, got shape {points.shape}")
+        raise UserError(f"expected at least 4 points as x, y pairs, got shape {points.shape}")
     return points
 
 
@@ -180,5 +181,5 @@ def photo_path(folder: str | PathLike[str], name: str) -> Path:
 def label_of(label: Any) -> str:
     """Return a label in a file; none or empty is `object`, no text a ValueError."""
     if label is not None and not isinstance(label, str):
-        raise ValueError(f"expected a label in words, got {label!r}")
+        raise UserError(f"expected a label in words, got {label!r}")
     return (label or "").strip() or NO_LABEL

@@ -60,19 +60,19 @@ def read_points(
         text = path.read_bytes().decode("utf-8-sig")
         content = json.loads(text) if path.suffix.lower() == ".json" else None
     except FileNotFoundError:
-        raise ValueError(f"{path}: no such file of points") from None
+        raise UserError(f"{path}: no such file of points") from None
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not text in UTF-8 (byte {error.start})") from None
+        raise UserError(f"{path}: not text in UTF-8 (byte {error.start})") from None
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not readable as JSON ({error})") from None
+        raise UserError(f"{path}: not readable as JSON ({error})") from None
     if isinstance(content, dict):
         return _read_coco(path, content, from_masks, keep_crowd)
     if from_masks:
-        raise ValueError(f"{path}: masks to find points of are in a COCO file; this is none")
+        raise UserError(f"{path}: masks to find points of are in a COCO file; this is none")
     if path.suffix.lower() != ".json":
         return PointsFile.of_entries(_entries(path, _csv_records(path, text)))
     if not isinstance(content, list):
-        raise ValueError(f"{path}: expected a list of objects, or COCO's annotations")
+        raise UserError(f"{path}: expected a list of objects, or COCO's annotations")
     return PointsFile.of_entries(_entries(path, _json_records(text, len(content))))
 
 
@@ -107,7 +107,7 @@ def _csv_records(path: Path, text: str) -> Iterator[Record]:
     names = [] if isinstance(header, ValueError) else [name.strip().lower() for name in header]
     missing = [name for name in NEEDED if names.count(name) != 1]
     if missing:
-        raise ValueError(
+        raise UserError(
             f"{path}:1: expected the headings {','.join(NEEDED)} (and x5,y5 ..., label), each "
             f"once; see {missing[0]}"
         )
@@ -188,7 +188,7 @@ def _by_id(path: Path, records: list[Any], name: str) -> ById:
     names = set()
     for record in records:
         if not isinstance(record, dict) or not _is_id(record.get("id")):
-            raise ValueError(f"{path}: an image or category without a whole number as its id")
+            raise UserError(f"{path}: an image or category without a whole number as its id")
         if not isinstance(record.get(name), str):
             raise ValueError(f"{path}: expected {name!r} in words at id {record['id']}")
         if record["id"] in by_id or (record[name] in names and name == "file_name"):
@@ -209,7 +209,7 @@ def _coco_entries(
                 raise ValueError(f"expected an annotation, got {type(record).__name__}")
             number = record.get("id")
             if not _is_id(number) or number in seen:
-                raise ValueError(f"expected an id of its own, got {number!r}")
+                raise UserError(f"expected an id of its own, got {number!r}")
             seen.add(number)
             place = f"{path}: annotation {number}"
             is_crowd(record.get("iscrowd"))
@@ -222,7 +222,7 @@ def _coco_entries(
             elif (given := record.get("extreme_points")) is not None:
                 points = points_of(given)
             else:
-                raise ValueError("no 'extreme_points'; --from-masks finds them on its mask")
+                raise UserError("no 'extreme_points'; --from-masks finds them on its mask")
             file = image_of(image["file_name"])
             yield ObjectPoints(number, file, points, category["name"], place, hw)
         except (ValueError, TypeError, KeyError, OverflowError) as error:
@@ -236,7 +236,7 @@ def _is_id(value: Any) -> TypeGuard[int]:
 
 def _named(records: ById, number: Any, what: str) -> dict[str, Any]:
     if not _is_id(number) or number not in records:
-        raise ValueError(f"there is no {what} {number!r} in the file")
+        raise UserError(f"there is no {what} {number!r} in the file")
     return records[number]
 
 
@@ -246,8 +246,8 @@ def _size_of(image: dict[str, Any]) -> tuple[int, int]:
 
 def _extremes(record: dict[str, Any], hw: tuple[int, int] | None) -> NDArray[np.float64]:
     if hw is None:
-        raise ValueError("the image's 'height' and 'width' are needed to draw its masks")
+        raise UserError("the image's 'height' and 'width' are needed to draw its masks")
     area, counts = encode_segmentation(record.get("segmentation"), hw)
     if not area:
-        raise ValueError("its mask has no pixel")
+        raise UserError("its mask has no pixel")
     return sample_extreme_points(decode(counts, hw), 0, np.random.default_rng(0))

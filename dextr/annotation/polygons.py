@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from dextr.common.errors import UserError
 from dextr.common.rle import checked_mask, decode, encode_segmentation
 from dextr.geometry import Box
 from dextr.metrics import iou
@@ -38,7 +39,7 @@ def mask_to_polygons(mask: NDArray, simplify: float = 0.0) -> list[Polygon]:
     """
     mask = checked_mask(mask)
     if not 0 <= simplify < np.inf:
-        raise ValueError(f"expected pixels to simplify by, 0 or more, got {simplify}")
+        raise UserError(f"expected pixels to simplify by, 0 or more, got {simplify}")
     if not mask.any():
         return []
     box = Box.of_mask(mask)

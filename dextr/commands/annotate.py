@@ -16,6 +16,7 @@ from dextr.annotation.label_map_writer import FolderWriter, VocWriter
 from dextr.annotation.objects import PointsFile, Problem, by_image
 from dextr.annotation.points_file import read_points
 from dextr.common.cli import UNTRAINED, add_network_options, path, text
+from dextr.common.errors import UserError
 from dextr.common.files import new_folder
 from dextr.common.options import real
 from dextr.common.processes import World, join
@@ -98,7 +99,7 @@ def finish(
     count = sum(image.count for image in everything)
     if not count:
         reason = f"no object could be annotated ({left_out} rows were left out)"
-        raise ValueError(f"{args.points}: {reason}")
+        raise UserError(f"{args.points}: {reason}")
     if world.main:
         where = writer.finish(sorted(everything, key=lambda image: image.image))
         print(f"{count} objects on {len(everything)} images: {where}", flush=True)
@@ -111,10 +112,10 @@ def finish(
 def check_folders(points: Path, images: Path, output: Path) -> None:
     """See that nothing a person has is written over; ValueError if it would be."""
     if not images.is_dir():
-        raise ValueError(f"{images}: no such folder of images")
+        raise UserError(f"{images}: no such folder of images")
     for given in (points, images):
         if output.resolve() in (given.resolve(), *given.resolve().parents):
-            raise ValueError(f"{output} holds {given}: give --output a folder of its own")
+            raise UserError(f"{output} holds {given}: give --output a folder of its own")
     new_folder(output, PARTS)
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from dextr.common.cli import UNTRAINED, add_network_options, output_file
+from dextr.common.errors import UserError
 from dextr.common.options import whole
 from dextr.export.agreement import agreement_table
 from dextr.export.onnx_file import ParityError, export
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     refuse_old_export(args.output)
     if args.output.suffix != ONNX:
-        raise ValueError(f"{args.output}: expected a name that ends in {ONNX}")
+        raise UserError(f"{args.output}: expected a name that ends in {ONNX}")
 
     loaded = load_network(args.weights)
     if not loaded.trained:

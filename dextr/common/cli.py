@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,19 +13,24 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TypeVar
 
+from dextr.common.errors import UserError
 from dextr.common.files import check_target
 from dextr.common.options import PROBABILITY, whole
 
 T = TypeVar("T")
 
 Main = Callable[[Sequence[str] | None], int]
+BUG = (
+    "this is an error of dextr's, not of yours: please report the lines above and your command to "
+    "those you have it from (an issue in its repository)"
+)
 UNTRAINED = "these weights are UNTRAINED: the masks mean nothing"
 
 
 def run(main: Main, argv: Sequence[str] | None = None) -> int:
     """Call a command's main; a user's mistake becomes one line on stderr and exit code 2.
 
-    `DEXTR_DEBUG=1` shows the traceback instead.
+    `DEXTR_DEBUG=1` shows the traceback instead. An error of ours always shows it: exit code 70.
     """
     _show_any_name()
     try:
@@ -39,11 +45,18 @@ def run(main: Main, argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except (ValueError, OSError) as error:
+    except (UserError, OSError, MemoryError) as error:
         if os.environ.get("DEXTR_DEBUG"):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {str(error) or 'not enough memory'}", file=sys.stderr)
         return 2
+    except Exception as error:
+        if type(error).__name__ == "OutOfMemoryError":  # PyTorch's, which is not imported in here
+            print(f"error: {str(error).splitlines()[0]}", file=sys.stderr)
+            return 2
+        traceback.print_exc()
+        print(BUG, file=sys.stderr)
+        return 70
 
 
 def _show_any_name() -> None:

@@ -18,6 +18,8 @@ from typing import Any, BinaryIO
 import platformdirs
 from filelock import FileLock, Timeout
 
+from dextr.common.errors import UserError
+
 LOCK_SECONDS = 30
 
 
@@ -68,12 +70,12 @@ def check_target(path: str | os.PathLike[str], folder: bool = False) -> Path:
     there = next((p for p in (target, *target.parents) if os.path.lexists(p)), Path())
     if there == target and not folder:
         if target.is_dir():
-            raise ValueError(f"{target} is a folder: name a file")
+            raise UserError(f"{target} is a folder: name a file")
         there = target.parent
     if not there.is_dir():
-        raise ValueError(f"{there} is not a folder: nothing can be written to {target}")
+        raise UserError(f"{there} is not a folder: nothing can be written to {target}")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise ValueError(f"{there}: no permission to write there")
+        raise UserError(f"{there}: no permission to write there")
     return target
 
 
@@ -91,7 +93,7 @@ def locked(path: str | os.PathLike[str]) -> Iterator[None]:
     except NotImplementedError:
         pass
     except Timeout:
-        raise ValueError(f"{target} is being written by another program: try again") from None
+        raise UserError(f"{target} is being written by another program: try again") from None
     try:
         yield
     finally:
@@ -106,7 +108,7 @@ def inside(name: str) -> str:
     """
     path = PurePath(name)
     if path.is_absolute() or ".." in path.parts:
-        raise ValueError(f"the name {name!r} leads out of the folder: name it below it")
+        raise UserError(f"the name {name!r} leads out of the folder: name it below it")
     return path.as_posix()
 
 
@@ -163,9 +165,9 @@ def read_json(path: str | os.PathLike[str], what: str = "file") -> Any:
     try:
         return json.loads(Path(path).read_bytes())
     except FileNotFoundError:
-        raise ValueError(f"{path}: no such {what}") from None
+        raise UserError(f"{path}: no such {what}") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not readable as JSON ({error})") from None
+        raise UserError(f"{path}: not readable as JSON ({error})") from None
 
 
 def write_json(path: str | os.PathLike[str], value: Any, indent: int | None = None) -> None:
@@ -207,9 +209,9 @@ def new_folder(path: str | os.PathLike[str], ours: str = "") -> Path:
     """
     folder = Path(path)
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is a file: --output is a folder")
+        raise UserError(f"{folder} is a file: --output is a folder")
     if folder.is_dir() and any(folder.iterdir()) and not (ours and (folder / ours).exists()):
-        raise ValueError(f"{folder} holds other files: give --output a new or empty folder")
+        raise UserError(f"{folder} holds other files: give --output a new or empty folder")
     return check_target(folder, folder=True)
 
 

@@ -21,6 +21,8 @@ from dextr.common.image_files import (
     warn_of_frames,
 )
 
+from dextr.common.errors import UserError
+
 ImageLike: TypeAlias = str | PathLike[str] | Image.Image | NDArray
 
 DEEPEST = 65535  # of 16 bits
@@ -139,11 +141,11 @@ def _from_array(array: NDArray) -> NDArray[np.uint8]:
     if array.ndim == 2:
         array = array[:, :, None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
-        raise ValueError(
+        raise UserError(
             f"expected an image (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), got shape {array.shape}"
         )
     if array.size == 0:
-        raise ValueError(f"the image is empty: shape {array.shape}")
+        raise UserError(f"the image is empty: shape {array.shape}")
     array = _to_uint8(array)
     if array.shape[2] == 4:
         alpha = array[:, :, 3:].astype(np.uint16)
@@ -169,8 +171,8 @@ def _to_uint8(array: NDArray) -> NDArray[np.uint8]:
     if np.issubdtype(array.dtype, np.floating):
         if array.min() >= 0 and array.max() <= 1:
             return np.rint(array * 255).astype(np.uint8)
-        raise ValueError(
+        raise UserError(
             f"a float image must lie in 0..1, got {array.min():g}..{array.max():g}: convert "
             "0..255 values to uint8"
         )
-    raise ValueError(f"expected an image of bool, uint8, uint16 or float 0..1, got {array.dtype}")
+    raise UserError(f"expected an image of bool, uint8, uint16 or float 0..1, got {array.dtype}")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dextr.common.errors import UserError
 from dextr.common.files import replacing
 from dextr.common.image_files import mark, open_image
 from dextr.common.mask_kinds import values_of
@@ -68,7 +69,7 @@ def paint(
     numbers = range(1, VOID_LABEL + 1) if numbers is None else numbers
     for number, mask in zip(numbers, masks, strict=False):
         if not 1 <= number <= MOST_OBJECTS:
-            raise ValueError(f"a palette PNG holds {MOST_OBJECTS} objects, got number {number}")
+            raise UserError(f"a palette PNG holds {MOST_OBJECTS} objects, got number {number}")
         areas[number] = np.count_nonzero(mask) if front == "smaller" else 0
         below = labels[mask]
         labels[mask] = np.where(areas[number] <= areas[below], number, below)
@@ -104,7 +105,7 @@ def read_label_map(path: str | PathLike[str]) -> NDArray[np.integer]:
     if labels.ndim == 3:
         colours, labels = labels, labels[:, :, 0]
         if (colours != labels[:, :, None]).any():
-            raise ValueError(
+            raise UserError(
                 f"{path}: expected a mask of one channel (palette or grey), got colours; save "
                 "the objects' numbers, not their colours"
             )
@@ -112,7 +113,7 @@ def read_label_map(path: str | PathLike[str]) -> NDArray[np.integer]:
         return labels.astype(np.uint8)
     least, most = (labels.min(), labels.max()) if labels.size else (0, 0)
     if labels.dtype.kind not in "ui" or least < 0 or most > LARGEST_LABEL:
-        raise ValueError(
+        raise UserError(
             f"{path}: expected whole labels from 0 to {LARGEST_LABEL}, got "
             f"{labels.dtype} {least:g}..{most:g}"
         )
@@ -130,9 +131,9 @@ def write_label_map(path: str | PathLike[str], labels: NDArray) -> None:
     labels = np.asarray(labels)
     if labels.ndim != 2 or labels.dtype.kind not in "bui":
         got = f"{labels.shape} {labels.dtype}"
-        raise ValueError(f"expected labels (H, W) of whole numbers, got {got}")
+        raise UserError(f"expected labels (H, W) of whole numbers, got {got}")
     if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) <= 255:
-        raise ValueError(
+        raise UserError(
             f"a palette PNG holds the labels 0..255, got {labels.min()}..{labels.max()}: write "
             "fewer objects, or one mask per object"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import reprlib
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
@@ -11,6 +12,8 @@ from functools import cache
 from numbers import Integral, Real
 from types import MappingProxyType, NoneType
 from typing import Any
+
+from dextr.common.errors import UserError
 
 LARGEST = 2**31 - 1
 
@@ -169,8 +172,8 @@ class Option:
             raise self._error(str(within), value)
         return self.kind(value)
 
-    def _error(self, expected: str, value: Any) -> ValueError:
-        return ValueError(f"{self.flag}: expected {expected}, got {value!r}")
+    def _error(self, expected: str, value: Any) -> UserError:
+        return UserError(f"{self.flag}: expected {expected}, got {reprlib.repr(value)}")
 
 
 @cache

@@ -15,6 +15,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from dextr.common.errors import UserError
+
 T = TypeVar("T")
 
 
@@ -95,13 +97,13 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
         "xpu": torch.xpu.is_available,
     }
     if chosen.type not in ("cpu", "cuda", *untested):
-        raise ValueError(f"no device {str(device)!r}: expected 'cpu', 'cuda' or 'cuda:N'")
+        raise UserError(f"no device {str(device)!r}: expected 'cpu', 'cuda' or 'cuda:N'")
     count = torch.cuda.device_count()
     if chosen.type == "cuda" and (chosen.index or 0) >= count:
-        raise ValueError(f"no device {device!r}: this machine has {count} CUDA GPUs; use 'cpu'")
+        raise UserError(f"no device {device!r}: this machine has {count} CUDA GPUs; use 'cpu'")
     if chosen.type in untested:
         if not untested[chosen.type]():
-            raise ValueError(
+            raise UserError(
                 f"no device {device!r} on this machine, or not in this PyTorch: use 'cpu'"
             )
         warnings.warn(

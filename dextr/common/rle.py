@@ -117,7 +117,7 @@ def decompress(counts: str | bytes) -> list[int]:
         value |= (bits & 31) << shift
         shift += 5
         if shift > LONGEST_RUN:
-            raise ValueError(f"run lengths of more than {LONGEST_RUN} bits")
+            raise UserError(f"run lengths of more than {LONGEST_RUN} bits")
         if not bits & 32:
             value -= (bits & 16) << (shift - 4)
             runs.append(value + (runs[-2] if len(runs) > 2 else 0))
@@ -129,7 +129,7 @@ def checked_mask(mask: NDArray) -> NDArray[np.bool_]:
     """Return a mask (H, W) as bool: what is not 0; a ValueError if it has other axes."""
     mask = np.asarray(mask)
     if mask.ndim != 2:
-        raise ValueError(f"expected a mask (H, W), got shape {mask.shape}")
+        raise UserError(f"expected a mask (H, W), got shape {mask.shape}")
     return mask != 0
 
 

@@ -12,6 +12,7 @@ from matplotlib import get_data_path
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from dextr.common.errors import UserError
 from dextr.common.files import replacing
 from dextr.common.processes import World
 from dextr.evaluation.mask_sources import MaskSource, ScoredMask
@@ -129,7 +130,7 @@ def contact_sheet(
         ValueError: No tiles, or no columns.
     """
     if not tiles or columns < 1:
-        raise ValueError(f"expected tiles and columns, got {len(tiles)} tiles, {columns} columns")
+        raise UserError(f"expected tiles and columns, got {len(tiles)} tiles, {columns} columns")
     columns = min(columns, len(tiles))
     rows = -(-len(tiles) // columns)
     height, width = tile_hw

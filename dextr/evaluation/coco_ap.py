@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from dextr.common.errors import UserError
 from dextr.evaluation.mask_sources import ScoredMask
 
 # The order of COCOeval.stats.
@@ -59,7 +60,7 @@ def average_precision(detections: Sequence[Detection]) -> dict[str, float | None
     from pycocotools.cocoeval import COCOeval
 
     if not detections:
-        raise ValueError("no objects to compute COCO's average precision of")
+        raise UserError("no objects to compute COCO's average precision of")
     with contextlib.redirect_stdout(io.StringIO()):
         run = COCOeval(_tables(detections, "truth", COCO), _tables(detections, "found", COCO))
         run.params.iouType = "segm"

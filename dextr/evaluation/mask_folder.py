@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dextr.common.errors import UserError
 from dextr.common.files import inside
 from dextr.common.image_files import open_image, refuse_foreign
 from dextr.common.label_png import (

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dextr.batch import in_groups
+from dextr.common.errors import UserError
 from dextr.predictor import Predictor
 
 In = TypeVar("In")
@@ -59,7 +60,7 @@ def map_ahead(
     Without workers it is a plain map; fewer than none are a ValueError.
     """
     if workers < 0:
-        raise ValueError(f"expected 0 workers or more, got {workers}")
+        raise UserError(f"expected 0 workers or more, got {workers}")
     return _map_ahead(function, items, workers, ahead) if workers else map(function, items)
 
 

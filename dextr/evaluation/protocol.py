@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dextr.common.errors import UserError
 from dextr.common.options import SEEDS, real
 from dextr.geometry import CropWindow, Relax
 from dextr.metrics import TOLERANCE
@@ -47,14 +48,14 @@ class EvaluationSettings:
     def __post_init__(self) -> None:
         for name, choices in (("points", POINTS), ("protocol", PROTOCOLS)):
             if (value := getattr(self, name)) not in choices:
-                raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
+                raise UserError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
         if self.noise not in NOISE or (self.noise and self.points != "image"):
-            raise ValueError(
+            raise UserError(
                 f"expected click noise in pixels, {NOISE}, and 0 unless points are found in the "
                 f"image; got {self.noise} with points {self.points!r}"
             )
         if self.seed not in SEEDS or not self.thresholds:
-            raise ValueError(f"expected a seed, {SEEDS}, and at least one threshold")
+            raise UserError(f"expected a seed, {SEEDS}, and at least one threshold")
         for threshold in self.thresholds:
             check_threshold(threshold)
 
@@ -89,7 +90,7 @@ def simulate_clicks(
         ValueError: The object's mask is empty; the message names it.
     """
     if not instance.mask.any():
-        raise ValueError(f"{instance.name}: the object's mask is empty")
+        raise UserError(f"{instance.name}: the object's mask is empty")
     added = np.asarray(further, dtype=np.float64).reshape(-1, 2)
     rng = np.random.default_rng([settings.seed, zlib.crc32(instance.name.encode())])
     if settings.points == "crop":

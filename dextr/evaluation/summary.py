@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from dextr.common.errors import UserError
 from dextr.metrics import ObjectScore
 
 RECALL_AT = tuple(k / 10 for k in range(1, 10))
@@ -64,10 +65,10 @@ def summarize(scores: Sequence[ObjectScore], category_names: Sequence[str] = ())
         ValueError: No scores, or thresholds that differ.
     """
     if not scores:
-        raise ValueError("no objects to summarize: expected at least one score")
+        raise UserError("no objects to summarize: expected at least one score")
     thresholds = scores[0].thresholds
     if any(s.thresholds != thresholds for s in scores):
-        raise ValueError("the scores were made at different thresholds")
+        raise UserError("the scores were made at different thresholds")
     ious = {c: [s.iou for s in scores if s.category == c] for c in {s.category for s in scores}}
     sizes = {
         name: [s.iou for s in scores if least <= s.area < limit]

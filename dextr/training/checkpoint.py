@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
+from dextr.common.errors import UserError
 from dextr.common.files import replacing
 from dextr.common.tensor_files import read_tensors, write_tensors
 from dextr.training.hard_objects import HardExamples
@@ -143,7 +144,7 @@ def save_checkpoint(folder: Path, content: Mapping[str, Any], keep: bool = False
     content = on_cpu(content)
     broken = [k for k, v in content["weights"].items() if not torch.isfinite(v).all()]
     if broken:
-        raise ValueError(f"weights are not finite ({broken[0]} first); no checkpoint written")
+        raise UserError(f"weights are not finite ({broken[0]} first); no checkpoint written")
     path = folder / f"{'snapshot' if keep else 'step'}-{content['step']:09d}.pt"
     for damaged in [p for p in checkpoints(folder) if step_of(p) > content["step"]]:
         # The run went on from before it, so it could not be read.
@@ -233,5 +234,5 @@ def newest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]] | None:
         except ValueError as error:  # noqa: PERF203 - files, so few
             warnings.warn(f"{error}; trying the one before", stacklevel=2)
     if found:
-        raise ValueError(f"{folder}: none of the {len(found)} checkpoints can be read")
+        raise UserError(f"{folder}: none of the {len(found)} checkpoints can be read")
     return None

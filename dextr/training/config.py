@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from functools import partial
 from typing import Any
 
+from dextr.common.errors import UserError
 from dextr.common.options import PROBABILITY, SEEDS, Checked, PlainName, option, real, whole
 from networks import NetworkConfig
 from networks.dextr_net import BACKBONES, HEADS, STRIDE_ON
@@ -49,7 +50,10 @@ class ModelConfig(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.network()
+        try:
+            self.network()
+        except ValueError as error:
+            raise UserError(str(error)) from None
 
     def network(self) -> NetworkConfig:
         """Return the network's part of it; a ValueError if no network can be like that."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dextr.batch import Batch
+from dextr.common.errors import UserError
 from dextr.common.processes import World
 from dextr.samples import HARD_BELOW
 
@@ -52,7 +53,7 @@ class HardExamples:
             ValueError: It is about another number of objects.
         """
         if len(saved["ious"]) != len(self._ious):
-            raise ValueError(
+            raise UserError(
                 f"the checkpoint is about {len(saved['ious'])} training objects, there are "
                 f"{len(self._ious)} now"
             )

@@ -9,6 +9,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from dextr.common.errors import UserError
 from dextr.common.files import read_json
 from dextr.common.options import options_of
 
@@ -34,10 +35,10 @@ def check(groups: Groups, values: Mapping[str, Any], origin: str = "") -> dict[s
     known = {name: option for cls in groups.values() for name, option in options_of(cls).items()}
     try:
         if unknown := sorted(set(values) - set(known)):
-            raise ValueError(f"unknown {', '.join(unknown)}; see --help")
+            raise UserError(f"unknown {', '.join(unknown)}; see --help")
         return {name: known[name].checked(value) for name, value in values.items()}
     except ValueError as error:
-        raise ValueError(f"{origin}: {error}" if origin else str(error)) from None
+        raise UserError(f"{origin}: {error}" if origin else str(error)) from None
 
 
 def build(groups: Groups, values: Mapping[str, Any], origin: str = "") -> dict[str, Any]:
@@ -79,5 +80,5 @@ def read_options(path: str | Path) -> dict[str, Any]:
     """
     values = read_json(path)
     if not isinstance(values, dict):
-        raise ValueError(f"{path}: expected a JSON object of options, got {type(values).__name__}")
+        raise UserError(f"{path}: expected a JSON object of options, got {type(values).__name__}")
     return values

@@ -66,7 +66,7 @@ class RunFolder:
             if name not in changeable and name in before and before[name] != value
         ]
         if differing:
-            raise ValueError(
+            raise UserError(
                 f"{self.path} cannot go on with other settings: {'; '.join(differing)}; leave "
                 "them out, or start a new run in another --output-dir"
             )
@@ -171,7 +171,7 @@ def _load(source: Path) -> Loaded | None:
 def _load_newest(folder: Path, source: Path) -> Loaded | None:
     newest = checkpoints(folder / "checkpoints")[:1]
     if source.is_file() and newest and newest[0].resolve() != source.resolve():
-        raise ValueError(
+        raise UserError(
             f"{source} is not the newest checkpoint of its run ({newest[0].name} is): name a "
             "new --output-dir to go on from it"
         )

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from dextr.batch import Batch
+from dextr.common.errors import UserError
 from dextr.common.processes import World
 from dextr.losses import class_balanced_bce, class_counts, soft_iou_loss
 from dextr.samples import THRESHOLD
@@ -116,7 +117,7 @@ class LossWatch:
             if not math.isfinite(loss):
                 last = ", ".join(f"{v:g}" for v in losses[max(0, k - 4) : k + 1])
                 objects = ", ".join(name for part in self._world.gather(names) for name in part)
-                raise ValueError(
+                raise UserError(
                     f"the loss is {loss} at step {step - len(losses) + k + 1} (the last ones: "
                     f"{last}) for the objects {objects}; earlier checkpoints are untouched; try a "
                     "lower --lr, --clip-norm or --amp off"

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from tqdm import tqdm
 
+from dextr.common.errors import UserError
 from dextr.common.files import inside
 
 DAMAGE = (tarfile.TarError, EOFError, zlib.error, LZMAError, ValueError, RecursionError, OSError)
@@ -40,7 +41,7 @@ def extract_folder(archive: Path, root: Path, folder: str, opened: BinaryIO | No
     try:
         _extract_all(archive, staging, opened)
         if not (staging / folder).is_dir():
-            raise ValueError(f"{archive}: expected the folder {folder} in this archive")
+            raise UserError(f"{archive}: expected the folder {folder} in this archive")
         target.parent.mkdir(parents=True, exist_ok=True)
         (staging / folder).rename(target)
     finally:
@@ -70,7 +71,7 @@ def _extract_all(archive: Path, to: Path, opened: BinaryIO | None) -> None:
                 _require_shallow(inside(member.name))
                 # Without links, no member can lead outside.
                 if not (member.isfile() or member.isdir()):
-                    raise ValueError(f"{member.name!r} is a link or a device")
+                    raise UserError(f"{member.name!r} is a link or a device")
                 tar.extract(member, to, **how)
             # A compressed file's own checksum is only looked at when its end is read.
             while tar.fileobj.read(1 << 20):

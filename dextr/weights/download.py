@@ -96,7 +96,7 @@ def obtain_data(entry: Published, root: Path | None = None, mirror: str | None =
             extract_folder(archive, root, entry.folder, file)
     lacking = [name for name in entry.holds if not (folder / name).exists()]
     if lacking:
-        raise ValueError(f"{folder} lacks {', '.join(lacking)}: move it away to unpack it again")
+        raise UserError(f"{folder} lacks {', '.join(lacking)}: move it away to unpack it again")
     return folder
 
 
@@ -108,12 +108,12 @@ def _download(entry: Published, target: Path, url: str) -> None:
             _check(entry, partial(stream_digest, file), file)
     except ConnectionError as error:
         place = target.absolute()
-        raise ValueError(
+        raise UserError(
             f"{error}. Run again to continue, or get {entry.file} elsewhere and put it at {place}"
         ) from None
     except ValueError as error:
         discard(part)
-        raise ValueError(f"{url}: {error}; what was downloaded is removed") from None
+        raise UserError(f"{url}: {error}; what was downloaded is removed") from None
     part.replace(target)
     discard(part)
 
@@ -135,7 +135,7 @@ def _check(entry: Published, digest: Callable[[str], str], file: BinaryIO) -> No
         raise ValueError(f"expected {entry.file}, got something that is no such archive")
     if expected:
         forget = f" (to trust it, remove {entry.name!r} in {seen_path()})"
-        raise ValueError(f"expected {expected}, got {found}{'' if entry.checksum else forget}")
+        raise UserError(f"expected {expected}, got {found}{'' if entry.checksum else forget}")
     with locked(seen_path()):
         write_json(seen_path(), _seen() | {entry.name: found}, indent=2)
 
@@ -159,4 +159,4 @@ def _seen() -> dict[str, str]:
     try:
         return read_json(seen_path()) if seen_path().exists() else {}
     except ValueError:
-        raise ValueError(f"{seen_path()} is damaged: remove it") from None
+        raise UserError(f"{seen_path()} is damaged: remove it") from None

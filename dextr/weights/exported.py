@@ -75,7 +75,7 @@ class ExportedNetwork:
 def refuse_old_export(path: str | PathLike[str]) -> None:
     """Raise a ValueError that names ONNX if it is a file of the kind earlier versions had."""
     if Path(path).suffix == ".torchscript":
-        raise ValueError(
+        raise UserError(
             f"{path}: TorchScript files are no longer read or written: use ONNX (`python -m dextr "
             f"export --output NAME{ONNX}`)"
         )
@@ -173,7 +173,7 @@ def import_package(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError:
-        raise ValueError(f"ONNX files need {name}: pip install {name} (or 'dextr[onnx]')") from None
+        raise UserError(f"ONNX files need {name}: pip install {name} (or 'dextr[onnx]')") from None
 
 
 def _open_session(content: bytes) -> Any:

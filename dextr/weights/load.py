@@ -52,7 +52,7 @@ class LoadedNetwork:
         """
         if isinstance(self.network, DextrNet):
             return self.network
-        raise ValueError(f"{self.name} is an exported network: give the weights it was made of")
+        raise UserError(f"{self.name} is an exported network: give the weights it was made of")
 
     def digest(self) -> str:
         """Return a SHA-256 of the values; of an exported network, of the file."""
@@ -181,7 +181,7 @@ def save_network(
         ValueError: The name does not end in `.safetensors`, or half precision lacks the range.
     """
     if Path(path).suffix != ".safetensors":
-        raise ValueError(f"expected a name that ends in .safetensors, got {path}")
+        raise UserError(f"expected a name that ends in .safetensors, got {path}")
     state = network.state_dict()
     for name in [k for k, v in state.items() if half and v.ndim == 4 and k != "conv1.weight"]:
         state[name] = state[name].half()
@@ -201,7 +201,7 @@ def network_from(config: NetworkConfig, state: Mapping[str, Tensor]) -> DextrNet
         with torch.device("meta"):
             network = DextrNet(config).float()  # whatever PyTorch's default type is
     except (RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(f"no network can be built from {config} ({error})") from None
+        raise UserError(f"no network can be built from {config} ({error})") from None
     # On the meta device this only checks: a description that asks for more memory than its
     # tensors fill is refused before the memory is taken.
     load_strict(network, state)
@@ -220,7 +220,7 @@ def _describe_published(state: Mapping[str, Tensor]) -> Description:
         if any(name.startswith(mark) for name in names):
             config = NetworkConfig("resnet101", head)
             return Description(config, SIZE, RELAX, THRESHOLD, {"values": "published file"})
-    raise ValueError(
+    raise UserError(
         "the file does not say what network it is for, and has no head of a published one "
         f"(layer5.stages or layer5.conv2d_list); it starts with {', '.join(names[:3])}"
     )

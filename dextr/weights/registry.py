@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dextr
+from dextr.common.errors import UserError
 from dextr.common.files import cache_dir
 
 NETWORK, INITIAL, DATA = "network", "initial weights", "data set"
@@ -141,5 +142,5 @@ def lookup(name: str) -> Published:
         ValueError: No such name.
     """
     if name not in PUBLISHED:
-        raise ValueError(f"nothing is called {name!r}: expected one of {', '.join(PUBLISHED)}")
+        raise UserError(f"nothing is called {name!r}: expected one of {', '.join(PUBLISHED)}")
     return PUBLISHED[name]

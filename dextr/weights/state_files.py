@@ -85,9 +85,9 @@ class Description:
             pieces = fields.get("pieces", 0.0)
             return cls(network, size, Margin.of(relax), threshold, origin, pieces)
         except KeyError as error:
-            raise ValueError(f"its description lacks {error}") from None
+            raise UserError(f"its description lacks {error}") from None
         except TypeError as error:
-            raise ValueError(f"its description is not understood ({error})") from None
+            raise UserError(f"its description is not understood ({error})") from None
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `from_dict` takes."""
@@ -140,9 +140,9 @@ def parse_metadata(text: str) -> dict[str, Any]:
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"its description is not understood ({error})") from None
+        raise UserError(f"its description is not understood ({error})") from None
     if not isinstance(fields, dict):
-        raise ValueError(f"its description is not understood (got {type(fields).__name__})")
+        raise UserError(f"its description is not understood (got {type(fields).__name__})")
     return fields
 
 

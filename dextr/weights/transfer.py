@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
+from dextr.common.errors import UserError
 from dextr.common.files import read_json
 from dextr.weights.http_stream import Head, Reply, request
 
@@ -38,7 +39,7 @@ def fetch(url: str, part: Path, most: int) -> None:
         OSError: The disk is full, or would be; `part` is kept, too.
     """
     if not url.startswith(("http://", "https://")):
-        raise ValueError(f"expected an http or https url, got {url!r}")
+        raise UserError(f"expected an http or https url, got {url!r}")
     part.parent.mkdir(parents=True, exist_ok=True)
     for attempt in range(TRIES):
         if attempt:

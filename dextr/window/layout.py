@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dextr.annotation.objects import AnnotatedObject
+from dextr.common.errors import UserError
 from dextr.common.files import check_target, new_folder, unique_names
 from dextr.common.image_files import (
     image_files,
@@ -49,7 +50,7 @@ class Photos:
         # abspath, not resolve: a link stands for the photo where the user sees it.
         for path in map(Path, map(os.path.abspath, paths)):
             if not path.exists():
-                raise ValueError(f"{path}: no such image file or folder")
+                raise UserError(f"{path}: no such image file or folder")
             files += image_files(path) if path.is_dir() else [path]
         folder = os.path.commonpath([file.parent for file in files])
         return cls({file.relative_to(folder).as_posix(): file for file in files}, folder)
@@ -77,10 +78,10 @@ def read_labels(text: str) -> list[str]:
         try:
             parts = path.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: not a readable file of labels ({error})") from None
+            raise UserError(f"{path}: not a readable file of labels ({error})") from None
     labels = list(dict.fromkeys(part.strip() for part in parts if part.strip()))
     if not labels:
-        raise ValueError(f"{text!r}: no labels in it; expected person,dog or a file, one per line")
+        raise UserError(f"{text!r}: no labels in it; expected person,dog or a file, one per line")
     return labels
 
 
@@ -97,7 +98,7 @@ class AnnotationFiles:
     def beside(cls, labels: Path) -> AnnotationFiles:
         """Return NAME.png (else ValueError), NAME_overlay.png, NAME_object_001.png and so on."""
         if labels.suffix.lower() != ".png":
-            raise ValueError(f"{labels}: expected a file name that ends in .png")
+            raise UserError(f"{labels}: expected a file name that ends in .png")
         stem = labels.with_suffix("")
         return cls(labels, stem.with_name(f"{stem.name}_overlay.png"), f"{stem}_object_", True)
 
@@ -196,7 +197,7 @@ def choose_layout(photos: Photos, output: Path) -> SessionLayout:
     """
     if output.suffix.lower() == ".png" and not output.is_dir():
         if len(photos.names) > 1:
-            raise ValueError(f"{output}: give --output a folder, for several photos")
+            raise UserError(f"{output}: give --output a folder, for several photos")
         check_target(output)
         others = (f"{output.stem}-{number}{output.suffix}" for number in count(2))
         files = map(output.with_name, chain([output.name], others))
@@ -204,12 +205,12 @@ def choose_layout(photos: Photos, output: Path) -> SessionLayout:
             layout for file in files if _usable(layout := SessionLayout(file, True), photos)
         )
     if output.suffix.lower() in readable_suffixes():
-        raise ValueError(f"{output}: expected a folder or a file name that ends in .png")
+        raise UserError(f"{output}: expected a folder or a file name that ends in .png")
     layout = SessionLayout(output)
     if not layout.session.exists():
         new_folder(output)
     elif (folder := SessionFile.read(layout.session).folder) != photos.folder:
-        raise ValueError(
+        raise UserError(
             f"{layout.session} is about the photos in {folder}, not in {photos.folder}: give "
             'another --output (or, if they were moved, change "folder" in that file)'
         )

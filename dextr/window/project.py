@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dextr.annotation.coco_writer import CocoWriter
 from dextr.annotation.objects import NO_LABEL, AnnotatedImage, numbered, numbered_categories
+from dextr.common.errors import UserError
 from dextr.window.click_session import ClickSession
 from dextr.window.layout import Photos, SessionLayout
 from dextr.window.session_file import SessionFile
@@ -50,7 +51,7 @@ class AnnotationProject:
         order = [*range(first, len(names)), *range(first)]
         opened, problems = self._open_first(order, threshold, self.labels[0])
         if not opened:
-            raise ValueError(problems)
+            raise UserError(problems)
         going_on = f"Going on with {self.summary()}. " if self.file.images else ""
         self.session.note = (going_on + problems).strip()
 

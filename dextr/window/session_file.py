@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dextr.annotation.objects import AnnotatedImage, AnnotatedObject, label_of, points_of
+from dextr.common.errors import UserError
 from dextr.common.files import locked, replacing
 from dextr.common.rle import encode_segmentation
 from dextr.points import check_points
@@ -53,17 +54,17 @@ class SessionFile:
         try:
             content = json.loads(path.read_bytes())
             if (found := content["dextr_session"]) != VERSION:
-                raise ValueError(f"expected version {VERSION} of the format, got {found!r}")
+                raise UserError(f"expected version {VERSION} of the format, got {found!r}")
             session.folder = _text(content["folder"])
             session.current = _text(content["current"])
             for entry in content["images"]:
                 image = _image(entry)
                 if image.name in session.images:
-                    raise ValueError(f"{image.name} is there twice")
+                    raise UserError(f"{image.name} is there twice")
                 session.keep(image)
         except (ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
             reason = f"no {error}" if isinstance(error, KeyError) else error
-            raise ValueError(
+            raise UserError(
                 f"{path}: not a readable session ({reason}). It is left as it is: repair it, or "
                 "move it away to begin anew"
             ) from None
@@ -103,7 +104,7 @@ class SessionFile:
         lines = ",\n".join(self._lines.values())
         with locked(self.path):
             if _stamp(self.path) != self._seen:
-                raise ValueError(f"{self.path} was changed by another window or program")
+                raise UserError(f"{self.path} was changed by another window or program")
             with replacing(self.path) as temporary:
                 temporary.write_text(f'{json.dumps(head)[:-1]}, "images": [\n{lines}\n]}}\n')
             self._seen = _stamp(self.path)
@@ -125,13 +126,13 @@ def _image(entry: dict[str, Any]) -> AnnotatedImage:
     """Return what was done on a photo; whatever cannot be right is an error."""
     hw = (entry["height"], entry["width"])
     if not all(type(length) is int and length >= 1 for length in hw):
-        raise ValueError(f"expected a height or width in pixels, got {hw[0]!r} and {hw[1]!r}")
+        raise UserError(f"expected a height or width in pixels, got {hw[0]!r} and {hw[1]!r}")
     objects = [_object(number, done, hw) for number, done in enumerate(entry["objects"], 1)]
     draft = entry.get("draft")
     if draft is not None:
         points = np.asarray(draft["points"], np.float64).reshape(-1, 2)
         if not ((points >= -0.5) & (points <= np.array([hw[1], hw[0]]) - 0.5)).all():
-            raise ValueError("points outside the image")
+            raise UserError("points outside the image")
         draft = AnnotatedObject(
             len(objects) + 1, label_of(draft["label"]), points, check_threshold(draft["threshold"])
         )
@@ -142,14 +143,14 @@ def _object(number: int, entry: dict[str, Any], hw: tuple[int, int]) -> Annotate
     points = check_points(points_of(entry["points"]), hw)
     rle = entry["segmentation"]
     if not isinstance(rle, dict) or not isinstance(rle["counts"], str):
-        raise ValueError("expected a mask as compressed run lengths")
+        raise UserError("expected a mask as compressed run lengths")
     if not encode_segmentation(rle, hw)[0]:
-        raise ValueError("a mask without pixels")
+        raise UserError("a mask without pixels")
     threshold = check_threshold(entry["threshold"])
     return AnnotatedObject(number, label_of(entry["label"]), points, threshold, rle)
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"expected text, got {value!r}")
+        raise UserError(f"expected text, got {value!r}")
     return value

@@ -11,6 +11,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from dextr.common.errors import UserError
 from dextr.common.images import ImageLike
 from dextr.predictor import Predictor
 from dextr.weights import load_predictor
@@ -45,10 +46,10 @@ def new_figure(advice: str = ADVICE, backend: str | None = None) -> Figure:
         with plt.rc_context({"toolbar": "toolbar2"}):
             figure = plt.figure("DEXTR", figsize=SIZE)
     except (ImportError, ValueError, RuntimeError) as error:
-        raise ValueError(f"cannot open a window ({error}): {advice}") from None
+        raise UserError(f"cannot open a window ({error}): {advice}") from None
     if plt.get_backend().lower().rpartition("backend_")[2] in WITHOUT_WINDOW:
         plt.close(figure)
-        raise ValueError(f"cannot open a window: {advice}")
+        raise UserError(f"cannot open a window: {advice}")
     return figure
 
 
@@ -82,7 +83,7 @@ def in_browser(port: int, address: str = "127.0.0.1") -> Iterator[None]:
         try:
             plt.switch_backend("webagg")
         except (ImportError, RuntimeError) as error:
-            raise ValueError(f"{error} pip install tornado (or dextr[web])") from None
+            raise UserError(f"{error} pip install tornado (or dextr[web])") from None
         with serving(guard):
             yield
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
 
+from dextr.common.errors import UserError
+
 HEADERS = {
     "X-Frame-Options": "DENY",
     "Content-Security-Policy": "frame-ancestors 'none'",
@@ -83,7 +85,7 @@ def serving(guard: Guard) -> Iterator[None]:
         server = _application(guard).listen(guard.port, guard.address)
     except OSError as error:
         reason = error.strerror or error
-        raise ValueError(
+        raise UserError(
             f"cannot serve on port {guard.port} of {guard.address} ({reason}): give --web another"
         ) from None
     shown = f"[{guard.address}]" if ":" in guard.address else guard.address
