@@ -168,7 +168,7 @@ def look_at_data(
     }
     said = "; ".join(f"of the {name} images, {text}" for name, text in different.items() if text)
     if said and not accept:
-        raise ValueError(
+        raise UserError(
             f"the data are not those that {folder.source} was made with: {said}; put them back, or "
             "go on all the same with --accept-changed-data"
         )
@@ -235,7 +235,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             except OSError as error:
                 if error.errno not in DISK_FULL:
                     raise
-                raise ValueError(folder.unwritable(error)) from None
+                raise UserError(folder.unwritable(error)) from None
             except (Stopped, KeyboardInterrupt) as end:
                 command = f"python {sys.argv[0]} --resume {folder.path}"
                 stop.say(f"stopped; go on with: {command}")

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from dataloaders.index_cache import Arrays
 from dextr.common.coco_json import is_crowd, read_coco, shortened, whole_number
+from dextr.common.errors import UserError
 from dextr.common.rle import encode_segmentation
 
 LONGEST_SIDE = 2**31 - 1
@@ -35,15 +36,15 @@ def index_annotations(path: Path) -> Arrays:
     categories = sorted(_category(path, record) for record in content["categories"])
     by_id = {number: (k, hw) for k, (number, _, hw) in enumerate(images)}
     if len(by_id) < len(images):
-        raise ValueError(f"{path}: two images have the same id")
+        raise UserError(f"{path}: two images have the same id")
     numbers = {number: k for k, (number, _) in enumerate(categories)}
     if len(numbers) < len(categories):
-        raise ValueError(f"{path}: two categories have the same id")
+        raise UserError(f"{path}: two categories have the same id")
     records = tqdm(content["annotations"], f"index {path.name}", unit="object", disable=None)
     objects = sorted(_encode_object(path, record, by_id, numbers) for record in records)
     rows = np.array([found[:4] for found in objects], np.int64).reshape(-1, 4)
     if (np.diff(rows[:, :2], axis=0) == 0).all(axis=1).any():
-        raise ValueError(f"{path}: two annotations of an image have the same id")
+        raise UserError(f"{path}: two annotations of an image have the same id")
     counts = [found[5] for found in objects]
     return {
         "files": np.array([file for _, file, _ in images], np.str_),
@@ -65,11 +66,11 @@ def _image(path: Path, record: Any) -> tuple[int, str, tuple[int, int]]:
         number, file = whole_number(record["id"], "an id"), record["file_name"]
         hw = whole_number(record["height"], "a height"), whole_number(record["width"], "a width")
         if not isinstance(file, str) or not file.strip():
-            raise ValueError(f"expected 'file_name' in words, got {shortened(file)}")
+            raise UserError(f"expected 'file_name' in words, got {shortened(file)}")
         if not 0 <= min(hw) <= max(hw) <= LONGEST_SIDE:
-            raise ValueError(f"expected a size in pixels, got {hw[1]} x {hw[0]}")
+            raise UserError(f"expected a size in pixels, got {hw[1]} x {hw[0]}")
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: image {_id_of(record)}: {_reason(error)}") from None
+        raise UserError(f"{path}: image {_id_of(record)}: {_reason(error)}") from None
     return number, file, hw
 
 
@@ -77,7 +78,7 @@ def _category(path: Path, record: Any) -> tuple[int, str]:
     try:
         return whole_number(record["id"], "an id"), str(record["name"])
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: category {_id_of(record)}: {_reason(error)}") from None
+        raise UserError(f"{path}: category {_id_of(record)}: {_reason(error)}") from None
 
 
 def _encode_object(
@@ -90,13 +91,13 @@ def _encode_object(
         area, counts = encode_segmentation(record.get("segmentation"), hw)
         return image, whole_number(record["id"], "an id"), category, area, crowd, counts
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise ValueError(f"{path}: annotation {_id_of(record)}: {_reason(error)}") from None
+        raise UserError(f"{path}: annotation {_id_of(record)}: {_reason(error)}") from None
 
 
 def _named(records: Mapping[int, Any], value: Any, what: str) -> Any:
     number = whole_number(value, f"'{what}_id'")
     if number not in records:
-        raise ValueError(f"there is no {what} {number} in the file")
+        raise UserError(f"there is no {what} {number} in the file")
     return records[number]
 
 

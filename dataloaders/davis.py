@@ -52,6 +52,6 @@ def _frames(base: Path, line: str) -> list[tuple[str, str]]:
     images, masks = f"JPEGImages/{RESOLUTION}/{line}", f"Annotations/{RESOLUTION}/{line}"
     frames = sorted(path.stem for path in (base / masks).glob("*.png"))
     if not frames:
-        raise ValueError(f"{base / masks}: no masks of the sequence {line!r}")
+        raise UserError(f"{base / masks}: no masks of the sequence {line!r}")
     photos = find_photos(base, [f"{images}/{frame}" for frame in frames])
     return [(k, f"{masks}/{frame}.png") for k, frame in zip(photos, frames, strict=True)]

@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from dextr.common.errors import UserError
 from dextr.common.files import read_text
 from dextr.common.image_files import open_image, orientation, readable_suffixes
 from dextr.common.images import read_image
@@ -50,7 +51,7 @@ def read_split(folder: Path, split: str) -> list[str]:
         path = folder / f"{part}.txt"
         if not path.is_file():
             there = ", ".join(sorted(p.stem for p in folder.glob("*.txt"))) or "none"
-            raise ValueError(f"{path}: no such split; {folder} has: {there}")
+            raise UserError(f"{path}: no such split; {folder} has: {there}")
         lines += map(str.strip, read_text(path).splitlines())
     return list(dict.fromkeys(filter(None, lines)))
 
@@ -110,7 +111,7 @@ def check_headers(
         k = int(wrong[0])
         more = f" (and {wrong.size - 1} more)" if wrong.size > 1 else ""
         (height, width, turn), (h, w) = headers[k].tolist(), mask_hw[k].tolist()
-        raise ValueError(_other_size(photos[k], (height, width), masks(k), (h, w), turn) + more)
+        raise UserError(_other_size(photos[k], (height, width), masks(k), (h, w), turn) + more)
     turned = np.flatnonzero(headers[:, 2] > 1)
     if turned.size:
         warnings.warn(
@@ -163,6 +164,6 @@ def read_image_like(path: Path, hw: tuple[int, int], mask_path: Path) -> NDArray
     if (height, width) != hw:
         with open_image(path) as opened:
             turn = orientation(opened)
-        raise ValueError(_other_size(path, (height, width), mask_path, hw, turn))
+        raise UserError(_other_size(path, (height, width), mask_path, hw, turn))
     image.flags.writeable = False
     return image

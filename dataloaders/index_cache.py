@@ -62,7 +62,7 @@ def _fingerprint(files: Iterable[Path]) -> str:
         try:
             status = os.stat(path)
         except OSError as error:
-            raise ValueError(f"{path}: annotation not readable ({error.strerror})") from None
+            raise UserError(f"{path}: annotation not readable ({error.strerror})") from None
         stamp = f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0"
         digest.update(stamp.encode(errors="surrogatepass"))
     return digest.hexdigest()

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dextr.common.errors import UserError
 from dextr.common.label_png import labels_of
 from dextr.samples import Instance
 

@@ -61,7 +61,7 @@ def open_dataset(
     if name not in DATASETS:
         raise UserError(f"unknown data set {name!r}; expected one of {', '.join(DATASETS)}")
     if root is None and name in TAKES["root"]:
-        raise ValueError(f"{name} needs its folder: give --root")
+        raise UserError(f"{name} needs its folder: give --root")
     given: dict[str, object] = {
         "root": root,
         "split": split,

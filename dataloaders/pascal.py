@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dataloaders.files import find_base, find_photos, read_split
 from dataloaders.label_maps import VOID, LabelMapInstances, size_of
+from dextr.common.errors import UserError
 from dextr.common.label_png import VOC_CATEGORIES, VOID_LABEL, read_label_map
 
 PLACES = (".", "VOC2012", "VOCdevkit/VOC2012")
@@ -63,5 +64,5 @@ class PascalInstances(LabelMapInstances):
         category = np.where(by_class.any(axis=1), by_class.argmax(axis=1), -1)
         if category.max(initial=-1) >= len(VOC_CATEGORIES):
             expected = f"expected classes 1..{len(VOC_CATEGORIES)}"
-            raise ValueError(f"{class_path}: {expected}, got {category.max() + 1}")
+            raise UserError(f"{class_path}: {expected}, got {category.max() + 1}")
         return size_of(labels), np.column_stack([found, category, areas[found]])

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from dataloaders.files import find_base, find_photos, read_split
 from dataloaders.label_maps import VOID, LabelMapInstances, count_labels, size_of
+from dextr.common.errors import UserError
 from dextr.common.files import open_regular
 from dextr.common.label_png import LARGEST_LABEL, VOC_CATEGORIES, VOID_LABEL
 
@@ -62,7 +63,7 @@ class SbdInstances(LabelMapInstances):
         by_label = np.concatenate([[0], classes, [0]])  # last: void, label -1
         if found.max(initial=0) > len(classes):
             reason = f"object {found.max()} has no category: GTinst.Categories holds {len(classes)}"
-            raise ValueError(f"{self.label_path(image)}: {reason}")
+            raise UserError(f"{self.label_path(image)}: {reason}")
         return size_of(labels), np.column_stack([found, by_label[found] - 1, areas])
 
 
@@ -74,11 +75,11 @@ def read_truth(path: Path) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         labels = whole_numbers(truth["Segmentation"], LARGEST_LABEL).astype(np.int32)
         classes = whole_numbers(truth["Categories"], LARGEST_LABEL).astype(np.int64).ravel()
     except KeyError as error:
-        raise ValueError(f"{path}: GTinst has no {error}") from None
+        raise UserError(f"{path}: GTinst has no {error}") from None
     except (ValueError, OSError) as error:
-        raise ValueError(f"{path}: not a readable SBD annotation ({error})") from None
+        raise UserError(f"{path}: not a readable SBD annotation ({error})") from None
     if labels.ndim != 2 or labels.size == 0:
-        raise ValueError(f"{path}: GTinst.Segmentation is not a label map: {labels.shape}")
+        raise UserError(f"{path}: GTinst.Segmentation is not a label map: {labels.shape}")
     if classes.size and not 1 <= classes.min() <= classes.max() <= len(VOC_CATEGORIES):
         raise UserError(f"{path}: expected classes 1..{len(VOC_CATEGORIES)}, got {classes}")
     if len(classes) < VOID_LABEL:
@@ -90,7 +91,7 @@ def whole_numbers(values: NDArray, most: int) -> NDArray:
     """Return the values; a ValueError unless all are whole numbers from 0 to `most`."""
     low, high = (values.min(), values.max()) if values.size else (0, 0)
     if not (low >= 0 and high <= most and (values == np.trunc(values)).all()):
-        raise ValueError(f"expected whole numbers 0..{most}, got {low:g}..{high:g}")
+        raise UserError(f"expected whole numbers 0..{most}, got {low:g}..{high:g}")
     return values
 
 
@@ -101,7 +102,7 @@ def read_struct(content: bytes, name: str) -> dict[str, NDArray]:
         ValueError: It is not there, or the file is damaged or of another version.
     """
     if content[HEADER_BYTES - 2 : HEADER_BYTES] != b"IM":
-        raise ValueError("no MAT-file of version 5 to 7, little-endian")
+        raise UserError("no MAT-file of version 5 to 7, little-endian")
     try:
         for kind, data in _elements(content[HEADER_BYTES:]):
             if kind == COMPRESSED:
@@ -111,8 +112,8 @@ def read_struct(content: bytes, name: str) -> dict[str, NDArray]:
                 arrays = {key: _numbers(part) for key, part in parts.items()}
                 return {key: array for key, array in arrays.items() if array is not None}
     except (struct.error, StopIteration, KeyError, zlib.error, UnicodeDecodeError) as error:
-        raise ValueError(f"damaged ({error!r})") from None
-    raise ValueError(f"no {name} in it")
+        raise UserError(f"damaged ({error!r})") from None
+    raise UserError(f"no {name} in it")
 
 
 def _elements(data: bytes) -> Iterator[Element]:
@@ -124,12 +125,12 @@ def _elements(data: bytes) -> Iterator[Element]:
         if kind >> 16:  # small: the bytes lie in the tag
             kind, size, begin = kind & 0xFFFF, kind >> 16, start + 4
             if size > 4:
-                raise ValueError("damaged (a small element of more than 4 bytes)")
+                raise UserError("damaged (a small element of more than 4 bytes)")
             start += 8
         else:
             start = begin + size + (0 if kind == COMPRESSED else -size % 8)
         if begin + size > len(data):
-            raise ValueError("cut off")
+            raise UserError("cut off")
         yield kind, data[begin : begin + size]
 
 
@@ -137,7 +138,7 @@ def _inflate(data: bytes) -> bytes:
     inflater = zlib.decompressobj()
     content = inflater.decompress(data, MOST_BYTES)
     if not inflater.eof:
-        raise ValueError(f"a part is cut off, or of more than {MOST_BYTES} bytes")
+        raise UserError(f"a part is cut off, or of more than {MOST_BYTES} bytes")
     return content
 
 
@@ -156,7 +157,7 @@ def _fields(data: bytes) -> tuple[str, dict[str, bytes]]:
     width = int(np.frombuffer(next(elements)[1], "<i4")[0])
     text = next(elements)[1]
     if width < 1 or len(text) % width:
-        raise ValueError("damaged (names of fields)")
+        raise UserError("damaged (names of fields)")
     names = [text[k : k + width].split(b"\0")[0].decode() for k in range(0, len(text), width)]
     return name, {field: next(elements)[1] for field in names}
 
@@ -172,5 +173,5 @@ def _numbers(data: bytes) -> NDArray | None:
     stored, values = next(elements)
     array = np.frombuffer(values, STORED[stored])
     if min(sizes) < 0 or math.prod(sizes) != array.size:
-        raise ValueError(f"damaged ({array.size} values for a matrix of {sizes})")
+        raise UserError(f"damaged ({array.size} values for a matrix of {sizes})")
     return array.reshape(sizes, order="F")

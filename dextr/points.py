@@ -32,7 +32,7 @@ def check_points(points: ArrayLike, image_hw: tuple[int, int]) -> NDArray[np.flo
             raise TypeError
         array = np.asarray(points, dtype=np.float64)
     except (TypeError, ValueError, OverflowError, RuntimeError):
-        raise ValueError("points must be numbers: give [(x, y), (x, y), (x, y), (x, y)]") from None
+        raise UserError("points must be numbers: give [(x, y), (x, y), (x, y), (x, y)]") from None
     if array.ndim != 2 or array.shape[1] != 2:
         raise UserError(f"expected points as (N, 2) x, y pairs, got shape {array.shape}")
     if len(array) < 4:
@@ -40,7 +40,7 @@ def check_points(points: ArrayLike, image_hw: tuple[int, int]) -> NDArray[np.flo
             f"expected at least 4 points ({', '.join(SIDES)}-most of the object), got {len(array)}"
         )
     if len(array) > MOST_POINTS:
-        raise ValueError(f"expected at most {MOST_POINTS} points of an object, got {len(array)}")
+        raise UserError(f"expected at most {MOST_POINTS} points of an object, got {len(array)}")
     endless = ~np.isfinite(array).all(axis=1)
     if endless.any():
         x, y = array[endless][0]

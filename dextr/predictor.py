@@ -198,7 +198,7 @@ def look_again(
 
 def _finite(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     if not np.isfinite(logits).all():
-        raise ValueError(
+        raise UserError(
             "the network's logits are not finite: half precision (fp16) may be too small for its "
             "values, or the weights are damaged"
         )

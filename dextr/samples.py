@@ -125,5 +125,5 @@ def check_share(value: float, what: str = "a share") -> float:
         ValueError: It does not, or is no number.
     """
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= 1:
-        raise ValueError(f"expected {what} in 0..1, got {value!r}")
+        raise UserError(f"expected {what} in 0..1, got {value!r}")
     return float(value)

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from dataloaders.crops.training_set import BatchPlan, Key, TrainingSet
 from dextr.batch import Batch
+from dextr.common.errors import UserError
 from dextr.common.processes import leave_signals_to_parent
 
 NO_MEMORY = (
@@ -73,7 +74,7 @@ def workers_watched() -> Iterator[None]:
         # PyTorch suspects shared memory for any of these signals.
         full = "Bus error" in reason
         why = NO_MEMORY if full else "; the checkpoints so far are whole: go on with --resume"
-        raise ValueError(f"a process that prepares objects ended: {reason}{why}") from None
+        raise UserError(f"a process that prepares objects ended: {reason}{why}") from None
 
 
 @dataclass
@@ -90,7 +91,7 @@ class _Told(Dataset[Batch]):
         except RuntimeError as error:
             if "/torch_" not in str(error):  # a name in /dev/shm
                 raise
-            return ValueError(f"no memory for a batch: {str(error).splitlines()[0]}{NO_MEMORY}")
+            return UserError(f"no memory for a batch: {str(error).splitlines()[0]}{NO_MEMORY}")
 
 
 @dataclass

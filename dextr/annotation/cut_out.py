@@ -72,7 +72,7 @@ def _annotate(
     name = objects[0].image
     try:
         if isinstance(images, Mapping) and name not in images:
-            raise ValueError(f"{name}: no such image among the {len(images)} given")
+            raise UserError(f"{name}: no such image among the {len(images)} given")
         source = images[name] if isinstance(images, Mapping) else photo_path(images, name)
         own = source, objects, predictor
         hw, masks = _cut_out(*own) if keep is None else _go_on(keep, network, *own)

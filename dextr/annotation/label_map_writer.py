@@ -14,6 +14,7 @@ from PIL import Image
 
 from dextr.annotation.coco_writer import Writer, Written
 from dextr.annotation.objects import AnnotatedImage, PointsFile, Problem, photo_path
+from dextr.common.errors import UserError
 from dextr.common.files import replacing, unique_names
 from dextr.common.image_files import open_image, orientation
 from dextr.common.images import read_image
@@ -125,7 +126,7 @@ def _save_jpeg(source: Path, target: Path) -> None:
         as_it_is = image.format == "JPEG" and orientation(image) == 1
         longest = max(image.size)
     if not as_it_is and longest > LONGEST_JPEG:
-        raise ValueError(f"{source}: {longest} pixels long; a JPEG file holds {LONGEST_JPEG}")
+        raise UserError(f"{source}: {longest} pixels long; a JPEG file holds {LONGEST_JPEG}")
     with replacing(target) as temporary:
         if as_it_is:
             shutil.copyfile(source, temporary)

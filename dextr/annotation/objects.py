@@ -167,7 +167,7 @@ def points_of(values: Any) -> NDArray[np.float64]:
 def image_of(name: Any) -> str:
     """Return an image's name in a file; ValueError if it is none or leads out of the folder."""
     if not isinstance(name, str) or not name.strip():
-        raise ValueError(f"expected the name of an image file, got {name!r}")
+        raise UserError(f"expected the name of an image file, got {name!r}")
     inside(name.strip().replace("\\", "/"))
     return inside(name.strip())
 

@@ -27,6 +27,7 @@ from dextr.annotation.objects import (
     points_of,
 )
 from dextr.common.coco_json import check_coco, is_crowd, whole_number
+from dextr.common.errors import UserError
 from dextr.common.rle import decode, encode_segmentation
 from dextr.points import sample_extreme_points
 
@@ -96,7 +97,7 @@ def _json_records(text: str, count: int) -> Iterator[Record]:
         line, counted = line + text.count("\n", counted, start), start
         record, end = decoder.raw_decode(text, start)
         if not isinstance(record, dict) or not {"image", "points"} <= set(record):
-            record = ValueError('expected {"image": ..., "points": [[x, y], ...]}')
+            record = UserError('expected {"image": ..., "points": [[x, y], ...]}')
         yield line, record
 
 
@@ -116,7 +117,7 @@ def _csv_records(path: Path, text: str) -> Iterator[Record]:
             yield line, cells
         elif len(cells) != len(names):
             reason = f"expected {len(names)} cells as in the headings, got {len(cells)}"
-            yield line, ValueError(reason)
+            yield line, UserError(reason)
         else:
             row = dict(zip(names, cells, strict=True))
             yield line, {**row, "points": _coordinates(row)}
@@ -132,7 +133,7 @@ def _csv_rows(text: str, separator: str) -> Iterator[tuple[int, list[str] | Valu
         except StopIteration:
             return
         except csv.Error as error:
-            yield line, ValueError(str(error))
+            yield line, UserError(str(error))
         else:
             if any(cell.strip() for cell in row):
                 yield line, row
@@ -190,9 +191,9 @@ def _by_id(path: Path, records: list[Any], name: str) -> ById:
         if not isinstance(record, dict) or not _is_id(record.get("id")):
             raise UserError(f"{path}: an image or category without a whole number as its id")
         if not isinstance(record.get(name), str):
-            raise ValueError(f"{path}: expected {name!r} in words at id {record['id']}")
+            raise UserError(f"{path}: expected {name!r} in words at id {record['id']}")
         if record["id"] in by_id or (record[name] in names and name == "file_name"):
-            raise ValueError(f"{path}: id {record['id']} or {name} {record[name]!r} is there twice")
+            raise UserError(f"{path}: id {record['id']} or {name} {record[name]!r} is there twice")
         by_id[record["id"]] = record
         names.add(record[name])
     return by_id
@@ -206,7 +207,7 @@ def _coco_entries(
         place = f"{path}: annotation {k} of the list"
         try:
             if not isinstance(record, dict):
-                raise ValueError(f"expected an annotation, got {type(record).__name__}")
+                raise UserError(f"expected an annotation, got {type(record).__name__}")
             number = record.get("id")
             if not _is_id(number) or number in seen:
                 raise UserError(f"expected an id of its own, got {number!r}")

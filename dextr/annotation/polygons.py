@@ -64,7 +64,7 @@ def polygons_to_mask(polygons: Sequence[Polygon], hw: tuple[int, int]) -> NDArra
         ValueError: Not flat lists x, y, x, y, ... of at least three points.
     """
     if any(len(polygon) < 6 for polygon in polygons):
-        raise ValueError("expected polygons of at least three points")
+        raise UserError("expected polygons of at least three points")
     plain = [np.asarray(polygon, float).tolist() for polygon in polygons]
     return decode(encode_segmentation(plain, hw)[1], hw)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from dextr.common.errors import UserError
 from dextr.common.files import read_json
 
 COORDINATE_LIMIT = 100_000  # pycocotools walks every pixel of an edge, whatever its length
@@ -27,7 +28,7 @@ def check_coco(path: Path, content: Any) -> dict[str, Any]:
     """Return a file's content; a ValueError if it lacks one of COCO's three lists."""
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
-            raise ValueError(f"{path}: not COCO's format: expected a list under {key!r}")
+            raise UserError(f"{path}: not COCO's format: expected a list under {key!r}")
     return content
 
 
@@ -39,7 +40,7 @@ def is_crowd(value: Any) -> bool:
     """
     if value is None or (type(value) in (bool, int, float) and value in (0, 1)):
         return bool(value)
-    raise ValueError(f"expected 'iscrowd' 0 or 1, got {shortened(value)}")
+    raise UserError(f"expected 'iscrowd' 0 or 1, got {shortened(value)}")
 
 
 def outlines_of(value: Any, hw: tuple[int, int]) -> list[list[float]]:
@@ -53,7 +54,7 @@ def outlines_of(value: Any, hw: tuple[int, int]) -> list[list[float]]:
     """
     outlines = _flat_lists(value, DEEPEST)
     if outlines == [value] and len(value) >= 6 and _could_be_runs(value, hw):
-        raise ValueError(
+        raise UserError(
             "a list of numbers that may be a polygon or run lengths: write [[x, y, ...]], or "
             "'counts' with 'size'"
         )
@@ -61,7 +62,7 @@ def outlines_of(value: Any, hw: tuple[int, int]) -> list[list[float]]:
     for outline in outlines:
         xy = np.array([x if abs(x) < COORDINATE_LIMIT else np.inf for x in outline], float)
         if xy.size % 2 or not np.isfinite(xy).all():
-            raise ValueError(
+            raise UserError(
                 "expected polygons as flat lists x, y, ... of finite numbers, each below "
                 f"{COORDINATE_LIMIT}; got {len(outline)} numbers"
             )
@@ -69,7 +70,7 @@ def outlines_of(value: Any, hw: tuple[int, int]) -> list[list[float]]:
         length += float(np.abs(corners - np.roll(corners, 1, axis=0)).max(axis=1, initial=0).sum())
     most = SHORT_OUTLINE + 2 * hw[0] * hw[1]
     if length > most:
-        raise ValueError(f"expected an outline of at most {most} pixels in length, got {length:g}")
+        raise UserError(f"expected an outline of at most {most} pixels in length, got {length:g}")
     return outlines
 
 
@@ -78,7 +79,7 @@ def _flat_lists(value: Any, depth: int) -> list[list[float]]:
     if kinds <= NUMBERS:
         return [value]
     if not kinds <= {list, tuple}:
-        raise ValueError(
+        raise UserError(
             "expected a segmentation of polygons [[x, y, x, y, ...], ...], or of run lengths "
             f"with 'counts' and 'size', got {shortened(value)}"
         )
@@ -100,7 +101,7 @@ def whole_number(value: Any, what: str) -> int:
     if isinstance(value, str) and re.fullmatch(r"-?\d{1,18}", value):
         value = int(value)
     if type(value) not in NUMBERS or not abs(value) < 2**63 or value != int(value):
-        raise ValueError(f"expected {what} as a whole number, got {shortened(value)}")
+        raise UserError(f"expected {what} as a whole number, got {shortened(value)}")
     return int(value)
 
 

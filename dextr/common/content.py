@@ -10,6 +10,8 @@ from functools import cached_property
 from os import PathLike
 from pathlib import Path
 
+from dextr.common.errors import UserError
+
 # A checkpoint of the paper's network with all its optimiser's values is a fifth of it.
 MOST_BYTES = 4 << 30
 
@@ -30,11 +32,11 @@ class Content:
         """
         path = Path(path)
         if not path.is_file():
-            raise ValueError(f"{path}: no such {what}")
+            raise UserError(f"{path}: no such {what}")
         with open(path, "rb") as file:
             data = file.read(MOST_BYTES + 1)
         if len(data) > MOST_BYTES:
-            raise ValueError(f"{path}: expected a {what} of up to {MOST_BYTES >> 30} GiB")
+            raise UserError(f"{path}: expected a {what} of up to {MOST_BYTES >> 30} GiB")
         return cls(path, data)
 
     @cached_property
@@ -56,6 +58,6 @@ def require_sane_archive(data: bytes) -> None:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
     except Exception as error:
-        raise ValueError(f"damaged ({' '.join(str(error)[:200].split())})") from None
+        raise UserError(f"damaged ({' '.join(str(error)[:200].split())})") from None
     if size > MOST_BYTES:
-        raise ValueError(f"it unpacks to {size:,} bytes, more than any weights fill")
+        raise UserError(f"it unpacks to {size:,} bytes, more than any weights fill")

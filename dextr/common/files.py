@@ -153,7 +153,7 @@ def read_text(path: str | os.PathLike[str]) -> str:
         reason = f"not text in UTF-8 (byte {error.start}): save it as UTF-8"
     except OSError as error:
         reason = f"not readable ({error.strerror})"
-    raise ValueError(f"{path}: {reason}")
+    raise UserError(f"{path}: {reason}")
 
 
 def read_json(path: str | os.PathLike[str], what: str = "file") -> Any:

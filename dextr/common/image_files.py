@@ -14,6 +14,7 @@ from PIL import ExifTags, Image, ImageFile
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import SAMPLEFORMAT
 
+from dextr.common.errors import UserError
 from dextr.common.files import open_regular
 
 # Pillow goes by a file's content, not its name, and hands PostScript to a program: only these.
@@ -56,7 +57,7 @@ def image_files(folder: Path) -> list[Path]:
     files = [f for f in entries if f.suffix.lower() in known]
     heic = [f for f in entries if f.suffix.lower() in HEIC_SUFFIXES]
     if not files:
-        raise ValueError(f"{folder}: no image in this folder" + (f"; {NO_HEIC}" if heic else ""))
+        raise UserError(f"{folder}: no image in this folder" + (f"; {NO_HEIC}" if heic else ""))
     if heic:
         warnings.warn(f"{heic[0]} ({len(heic)} such files): {NO_HEIC}", stacklevel=2)
     return files
@@ -70,13 +71,13 @@ def open_image(path: str | PathLike[str]) -> Iterator[ImageFile.ImageFile]:
             _refuse_signed_bytes(image)
             yield image
     except FileNotFoundError:
-        raise ValueError(f"{path}: no such image file") from None
+        raise UserError(f"{path}: no such image file") from None
     except Image.UnidentifiedImageError:
-        raise ValueError(f"{path}: not a readable image ({_what_it_is(path)})") from None
+        raise UserError(f"{path}: not a readable image ({_what_it_is(path)})") from None
     except ValueError as error:
-        raise ValueError(f"{path}: {one_line(error)}") from None
+        raise UserError(f"{path}: {one_line(error)}") from None
     except DAMAGE as error:
-        raise ValueError(f"{path}: not a readable image ({one_line(error)})") from None
+        raise UserError(f"{path}: not a readable image ({one_line(error)})") from None
 
 
 def orientation(image: Image.Image) -> int:
@@ -105,7 +106,7 @@ def made_here(path: str | PathLike[str]) -> bool:
 def refuse_foreign(path: str | PathLike[str]) -> None:
     """Raise a ValueError if a file is there that this program did not make."""
     if os.path.lexists(path) and not made_here(path):
-        raise ValueError(
+        raise UserError(
             f"{path} is there already and was not made by this program: give another output, or "
             "move it away"
         )
@@ -129,7 +130,7 @@ def _refuse_signed_bytes(image: Image.Image) -> None:
     tags = getattr(image, "tag_v2", {})
     formats = tags.get(SAMPLEFORMAT, ())
     if image.mode == "L" and SIGNED in (formats if isinstance(formats, tuple) else (formats,)):
-        raise ValueError("8-bit values with a sign: save it with values 0..255")
+        raise UserError("8-bit values with a sign: save it with values 0..255")
 
 
 def _what_it_is(path: str | PathLike[str]) -> str:

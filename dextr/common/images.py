@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
+from dextr.common.errors import UserError
 from dextr.common.image_files import (
     DAMAGE,
     FORMATS,
@@ -20,8 +21,6 @@ from dextr.common.image_files import (
     orientation,
     warn_of_frames,
 )
-
-from dextr.common.errors import UserError
 
 ImageLike: TypeAlias = str | PathLike[str] | Image.Image | NDArray
 
@@ -60,7 +59,7 @@ def as_rgb(image: ImageLike) -> NDArray[np.uint8]:
     try:
         array = np.asarray(image)
     except (TypeError, ValueError, RuntimeError, BufferError) as error:
-        raise ValueError(
+        raise UserError(
             f"expected an image as NumPy reads it, got {type(image).__name__} ({one_line(error)})"
         ) from None
     return _from_array(array)
@@ -100,13 +99,13 @@ def _decode_jpeg(image: ImageFile.ImageFile) -> NDArray[np.uint8] | None:
 def _from_pil(image: Image.Image) -> NDArray[np.uint8]:
     unread, kind = getattr(image, "tile", ()), image.format
     if unread and kind not in FORMATS:
-        raise ValueError(f"expected an image of {', '.join(FORMATS)}, got {kind}: convert it first")
+        raise UserError(f"expected an image of {', '.join(FORMATS)}, got {kind}: convert it first")
     try:
         return _decode(image)
     except ValueError:
         raise
     except DAMAGE as error:
-        raise ValueError(f"not a readable image ({one_line(error)})") from None
+        raise UserError(f"not a readable image ({one_line(error)})") from None
 
 
 def _decode(image: Image.Image) -> NDArray[np.uint8]:
@@ -128,7 +127,7 @@ def _whole_numbers(image: Image.Image) -> NDArray:
     values = np.asarray(image)
     low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
     if low < 0 or high > DEEPEST:
-        raise ValueError(
+        raise UserError(
             f"expected whole values 0..{DEEPEST}, got {low}..{high} (mode {image.mode}): scale "
             "them to 8 or 16 bits without a sign first"
         )

@@ -8,6 +8,8 @@ from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
+from dextr.common.errors import UserError
+
 NAME = ".lock"
 
 
@@ -35,7 +37,7 @@ def lock_folder(folder: Path) -> FileIO:
             file.seek(0)
             holder = (file.read(100) or b"").decode(errors="replace").strip()
             file.close()
-            raise ValueError(
+            raise UserError(
                 f"{folder} is in use by another run (process {holder or 'unknown'}): wait for its "
                 "end, or name another folder"
             ) from None

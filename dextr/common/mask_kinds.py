@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dextr.common.errors import UserError
+
 WHITE = 255
 VOID_VALUES = (255, 65535)  # full white, with 8 and with 16 bits
 MANY_LEVELS = 10
@@ -37,7 +39,7 @@ def values_of(image: Image.Image) -> NDArray:
         if (colours == colours[0, 0]).all() or (colours[seen] == WHITE).all():
             return alpha
         if colours[~seen].any():
-            raise ValueError(
+            raise UserError(
                 "labels where the picture is transparent: which of the two is the mask? Save it "
                 "without transparency"
             )

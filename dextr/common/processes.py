@@ -60,7 +60,7 @@ class World:
         if error:
             raise error
         if said is not None:
-            raise ValueError(said)
+            raise UserError(said)
         return result
 
     def from_main(self, value: T) -> T:
@@ -143,7 +143,7 @@ def join(device: str | None = None) -> Iterator[World]:
         yield World(rank, size, chosen)
     except RuntimeError as error:
         if isinstance(error, dist.DistError) or "gloo" in str(error):
-            raise ValueError("another process of this run ended: it says why") from error
+            raise UserError("another process of this run ended: it says why") from error
         raise
     # Not after an error: it can wait for processes that wait for this one, and torchrun would
     # never learn that it failed.

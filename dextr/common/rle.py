@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dextr.common.coco_json import outlines_of, shortened, whole_number
+from dextr.common.errors import UserError
 
 MOST_PIXELS = 2**29
 LONGEST_RUN = 60  # bits
@@ -55,7 +56,7 @@ def encode_segmentation(segmentation: Any, hw: tuple[int, int]) -> tuple[int, by
     if segmentation is None or (isinstance(segmentation, (list, dict)) and not segmentation):
         return 0, b""
     if min(hw) < 1 or hw[0] * hw[1] > MOST_PIXELS:
-        raise ValueError(f"expected an image of 1 to {MOST_PIXELS} pixels, got {hw[1]} x {hw[0]}")
+        raise UserError(f"expected an image of 1 to {MOST_PIXELS} pixels, got {hw[1]} x {hw[0]}")
     parts = [segmentation] if isinstance(segmentation, dict) else segmentation
     if isinstance(parts, list) and all(isinstance(part, dict) for part in parts):
         rles = [_runs_of(part, hw) for part in parts]
@@ -72,7 +73,7 @@ def _size_of(rle: Any) -> tuple[int, int]:
     """Return the height and width that run lengths state; a ValueError if they are none."""
     size = rle.get("size") if isinstance(rle, dict) else None
     if not isinstance(size, (list, tuple)) or len(size) != 2 or "counts" not in rle:
-        raise ValueError(
+        raise UserError(
             f"expected run lengths with 'size' [height, width] and 'counts', got {shortened(rle)}"
         )
     return whole_number(size[0], "a height"), whole_number(size[1], "a width")
@@ -89,9 +90,9 @@ def _runs_of(rle: dict[str, Any], hw: tuple[int, int]) -> dict[str, Any]:
     elif isinstance(counts, (str, bytes)):
         runs = decompress(counts)
     else:
-        raise ValueError(f"expected 'counts' as a list or a text, got {shortened(counts)}")
+        raise UserError(f"expected 'counts' as a list or a text, got {shortened(counts)}")
     if (height, width) != hw or sum(runs) != height * width or min(runs, default=0) < 0:
-        raise ValueError(
+        raise UserError(
             f"run lengths of {width} x {height} that cover {sum(runs)} pixels do not fit "
             f"the image of {hw[1]} x {hw[0]}"
         )

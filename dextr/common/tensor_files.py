@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import torch
 
 from dextr.common.content import require_sane_archive
+from dextr.common.errors import UserError
 
 SEALED = "sealed"
 MARK = b"\nsha256:"
@@ -59,7 +60,7 @@ def parse_tensors(data: bytes) -> Any:
     body, tail = data[:-TAIL], data[-TAIL:]
     sealed = tail.startswith(MARK)
     if sealed and tail[len(MARK) :] != hashlib.sha256(body).hexdigest().encode():
-        raise ValueError("damaged: its checksum is another one")
+        raise UserError("damaged: its checksum is another one")
     plain = body if sealed else data
     if zipfile.is_zipfile(io.BytesIO(plain)):
         require_sane_archive(plain)
@@ -72,9 +73,9 @@ def parse_tensors(data: bytes) -> Any:
         # PyTorch's own message tells people to load such files unsafely.
         foreign = re.search(r"GLOBAL (\S+)", str(error))
         what = f"it holds {foreign[1]} besides" if foreign else "damaged, or holds more than"
-        raise ValueError(f"refused: {what} tensors, which could run code") from None
+        raise UserError(f"refused: {what} tensors, which could run code") from None
     if isinstance(content, dict) and content.pop(SEALED, False) and not sealed:
-        raise ValueError("damaged: its checksum is missing")
+        raise UserError("damaged: its checksum is missing")
     return content
 
 

@@ -87,7 +87,7 @@ class MaskFolder:
             if label == 1 and (is_soft(values) or _is_binary(values)):
                 return values / _full(values)
             return (values == label).astype(np.float32)
-        raise ValueError(
+        raise UserError(
             f"no mask of {instance.name}: expected {own} (one object) or {shared} (label map, "
             f"value {label})"
         )
@@ -97,7 +97,7 @@ class MaskFolder:
         with open_image(path) as picture:
             width, height = picture.size
         if height * width > instance.hw[0] * instance.hw[1]:
-            raise ValueError(
+            raise UserError(
                 f"{path}: expected a mask of {instance.name} {instance.hw}, got {(height, width)}"
             )
         return read_label_map(path)

@@ -87,7 +87,7 @@ class TrainState:
             self._restore(saved, data_changed)
         except (LookupError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
             reason = str(error).splitlines()[0] if str(error) else ""
-            raise ValueError(
+            raise UserError(
                 f"the checkpoint is damaged or of another version ({type(error).__name__}: "
                 f"{reason}): name an earlier one with --resume"
             ) from error
@@ -209,15 +209,15 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         content = read_tensors(path)
     except (ValueError, OSError) as error:
-        raise ValueError(f"{path}: cannot be read: {error}") from None
+        raise UserError(f"{path}: cannot be read: {error}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ValueError(f"{path}: not a training checkpoint of this program")
+        raise UserError(f"{path}: not a training checkpoint of this program")
     for name, kind in FIELDS.items():
         if not isinstance(content.get(name), kind):
             got = type(content[name]).__name__ if name in content else "nothing"
-            raise ValueError(f"{path}: damaged: its field {name!r} holds {got}")
+            raise UserError(f"{path}: damaged: its field {name!r} holds {got}")
     if min(content[name] for name in ("epoch", "epoch_step", "step", "log_length")) < 0:
-        raise ValueError(f"{path}: damaged: it counts below 0")
+        raise UserError(f"{path}: damaged: it counts below 0")
     return content
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, AdamW, Optimizer
 
+from dextr.common.errors import UserError
 from dextr.training.config import OptimConfig
 from networks import DextrNet
 
@@ -47,13 +48,13 @@ def restore_optimizer(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
     for own, group in zip(optimizer.param_groups, saved["param_groups"], strict=True):
         for name, value in own.items():
             if isinstance(value, float) and not isinstance(group.get(name, value), float | int):
-                raise ValueError(f"the optimiser's {name} is {group[name]!r}")
+                raise UserError(f"the optimiser's {name} is {group[name]!r}")
         # Whether it is fused is up to this machine, not the one that saved.
         groups.append({**own, **group, "params": group["params"], "fused": own["fused"]})
     optimizer.load_state_dict({**saved, "param_groups": groups})
     for parameter, state in optimizer.state.items():
         if missing := MOMENTS[type(optimizer)] - set(state):
-            raise ValueError(f"the optimiser lacks {missing.pop()}")
+            raise UserError(f"the optimiser lacks {missing.pop()}")
         for name in MOMENTS[type(optimizer)]:
             if (value := state[name]) is not None:
                 state[name] = laid_out_like(parameter, value)
@@ -65,7 +66,7 @@ def laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
     Fused kernels go through both as they lie in memory.
     """
     if value.shape != parameter.shape:
-        raise ValueError(
+        raise UserError(
             "the optimiser is another network's: "
             f"{tuple(value.shape)} for a weight {tuple(parameter.shape)}"
         )

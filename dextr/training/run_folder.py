@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from dextr.common.errors import UserError
 from dextr.common.locks import lock_folder, unlock_folder
 from dextr.common.processes import World
 from dextr.training.checkpoint import checkpoints, load_checkpoint, newest_checkpoint
@@ -124,14 +125,14 @@ def _open(resume: str | None, own: Path | None, name: str) -> RunFolder:
         )
     source = Path(resume)
     if not source.exists():
-        raise ValueError(f"--resume {source}: no such run folder or checkpoint")
+        raise UserError(f"--resume {source}: no such run folder or checkpoint")
     origin = source if source.is_dir() else source.parent.parent
     if source.is_dir() and not checkpoints(source / "checkpoints"):
-        raise ValueError(f"--resume {source}: no checkpoint there; start it anew without --resume")
+        raise UserError(f"--resume {source}: no checkpoint there; start it anew without --resume")
     if own is not None and own.resolve() != origin.resolve():
         return _locked(own, lambda folder: _load_into_new(folder, source))
     if source.is_file() and source.parent.name != "checkpoints":
-        raise ValueError(f"{source} lies in no run's folder: name a new --output-dir to go on in")
+        raise UserError(f"{source} lies in no run's folder: name a new --output-dir to go on in")
     return _locked(origin, lambda folder: _load_newest(folder, source))
 
 
@@ -140,7 +141,7 @@ def _locked(path: Path, find: Callable[[Path], Loaded | None]) -> RunFolder:
     try:
         folder = RunFolder(path, lock=lock_folder(path))
     except OSError as error:
-        raise ValueError(RunFolder(path).unwritable(error)) from None
+        raise UserError(RunFolder(path).unwritable(error)) from None
     try:
         if found := find(path):
             folder.source, folder.checkpoint = found
@@ -152,7 +153,7 @@ def _locked(path: Path, find: Callable[[Path], Loaded | None]) -> RunFolder:
 
 def _refuse_begun(folder: Path) -> None:
     if (folder / "config.json").exists() or checkpoints(folder / "checkpoints"):
-        raise ValueError(
+        raise UserError(
             f"{folder} holds a run already: go on with it (--resume auto) or name another folder"
         )
 

@@ -81,9 +81,9 @@ def _extract_all(archive: Path, to: Path, opened: BinaryIO | None) -> None:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         reason = " ".join(str(error).split())
-        raise ValueError(f"{archive}: damaged or unsafe archive ({reason})") from None
+        raise UserError(f"{archive}: damaged or unsafe archive ({reason})") from None
 
 
 def _require_shallow(name: str) -> None:
     if name.count("/") > DEEPEST:
-        raise ValueError(f"{name[:40]}... lies more than {DEEPEST} folders deep")
+        raise UserError(f"{name[:40]}... lies more than {DEEPEST} folders deep")

@@ -12,6 +12,7 @@ from typing import BinaryIO
 from filelock import FileLock
 
 from dextr.common.content import Content
+from dextr.common.errors import UserError
 from dextr.common.files import cache_dir, locked, read_json, stream_digest, write_json
 from dextr.weights import registry
 from dextr.weights.archives import extract_folder
@@ -35,7 +36,7 @@ def find_file(name: str) -> Content:
     if not Path(name).is_file():
         names = [e.name for e in registry.PUBLISHED.values() if e.kind != DATA]
         offered = ", ".join([registry.BUNDLED, registry.UNTRAINED, *names])
-        raise ValueError(f"no weights {name!r}: expected a file or one of {offered}")
+        raise UserError(f"no weights {name!r}: expected a file or one of {offered}")
     return Content.read(name)
 
 
@@ -77,7 +78,7 @@ def _require(entry: Published, path: Path, digest: Callable[[str], str], file: B
     try:
         _check(entry, digest, file)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}; move it away to download it again") from None
+        raise UserError(f"{path}: {error}; move it away to download it again") from None
 
 
 def obtain_data(entry: Published, root: Path | None = None, mirror: str | None = None) -> Path:
@@ -127,12 +128,12 @@ def _check(entry: Published, digest: Callable[[str], str], file: BinaryIO) -> No
         return
     file.seek(0)
     if file.read(512).lstrip().startswith(b"<"):
-        raise ValueError(f"expected {entry.file}, got a web page")
+        raise UserError(f"expected {entry.file}, got a web page")
     file.seek(0)
     if entry.kind != DATA:
         read_state(Content(Path(entry.file), file.read()))
     elif not tarfile.is_tarfile(file):
-        raise ValueError(f"expected {entry.file}, got something that is no such archive")
+        raise UserError(f"expected {entry.file}, got something that is no such archive")
     if expected:
         forget = f" (to trust it, remove {entry.name!r} in {seen_path()})"
         raise UserError(f"expected {expected}, got {found}{'' if entry.checksum else forget}")
@@ -143,10 +144,10 @@ def _check(entry: Published, digest: Callable[[str], str], file: BinaryIO) -> No
 def _bundled() -> Content:
     path, expected = registry.bundled_path(), registry.BUNDLED_CHECKSUM
     if not path.exists():
-        raise ValueError(f"{path}: the bundled network is missing")
+        raise UserError(f"{path}: the bundled network is missing")
     content = Content.read(path)
     if expected and (found := f"sha256:{content.sha256}") != expected:
-        raise ValueError(f"{path}: expected {expected}, got {found}: restore the released file")
+        raise UserError(f"{path}: expected {expected}, got {found}: restore the released file")
     return content
 
 

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dextr.common.content import Content
+from dextr.common.errors import UserError
 from dextr.geometry import SIZES
 from dextr.weights.state_files import METADATA_KEY, Description, parse_metadata
 
@@ -62,7 +63,7 @@ class ExportedNetwork:
         size = self.about.size
         channels = self.about.network.in_channels
         if x.shape[1:] not in {(4, size, size), (channels, size, size)}:
-            raise ValueError(
+            raise UserError(
                 f"the exported network takes (N, 4, {size}, {size}), got {tuple(x.shape)}: "
                 "export it again for another size"
             )
@@ -97,15 +98,15 @@ def read_exported(source: str | PathLike[str] | Content) -> ExportedNetwork:
         about, trained, batch = _describe(_try_out(content.data))
         session = _open_session(content.data)
     except ValueError as error:
-        raise ValueError(f"{content.path}: {error}") from None
+        raise UserError(f"{content.path}: {error}") from None
 
     def run(x: Tensor) -> Tensor:
         try:
             (logits,) = session.run([OUTPUT], {INPUT: x.cpu().numpy()})
         except Exception as error:
-            raise ValueError(f"{content.path}: it cannot be run ({_line(error)})") from None
+            raise UserError(f"{content.path}: it cannot be run ({_line(error)})") from None
         if logits.shape != (len(x), 1, *x.shape[2:]):
-            raise ValueError(f"{content.path}: it gave logits of shape {logits.shape}")
+            raise UserError(f"{content.path}: it gave logits of shape {logits.shape}")
         return torch.from_numpy(logits)
 
     return ExportedNetwork(run, about, batch, trained, content.sha256)
@@ -120,24 +121,24 @@ def _describe(said: Mapping[str, Any]) -> tuple[Description, bool, int | None]:
     names = [name for name, *_ in (*said["inputs"], *said["outputs"])]
     metadata = said["metadata"].get(METADATA_KEY)
     if names != [INPUT, OUTPUT] or not metadata:
-        raise ValueError(NOT_OURS)
+        raise UserError(NOT_OURS)
     fields = parse_metadata(metadata)
     about, weights = Description.from_dict(fields), fields.get("weights")
     if not isinstance(weights, dict) or not isinstance(weights.get("trained"), bool):
-        raise ValueError("its description does not say whether its weights are trained")
+        raise UserError("its description does not say whether its weights are trained")
     ((_, kind, shape),) = said["inputs"]
     if kind != "tensor(float)" or len(shape) != 4 or shape[1] != 4 or shape[2] != shape[3]:
-        raise ValueError(f"expected an input of float32 (N, 4, S, S), got {kind} {_line(shape)}")
+        raise UserError(f"expected an input of float32 (N, 4, S, S), got {kind} {_line(shape)}")
     if shape[2] != about.size:
-        raise ValueError(f"it takes crops of {_line(shape[2])}, but says {about.size}")
+        raise UserError(f"it takes crops of {_line(shape[2])}, but says {about.size}")
     batch = shape[0] if isinstance(shape[0], int) else None
     if batch is not None and not 1 <= batch <= LARGEST_BATCH:
-        raise ValueError(f"it takes batches of {batch}: expected 1 to {LARGEST_BATCH}")
+        raise UserError(f"it takes batches of {batch}: expected 1 to {LARGEST_BATCH}")
     tried, got, dtype, finite = said["ran"]
     if (got, dtype) != ([tried, 1, about.size, about.size], "float32"):
-        raise ValueError(f"expected logits (N, 1, S, S) of float32, got {dtype} {_line(got)}")
+        raise UserError(f"expected logits (N, 1, S, S) of float32, got {dtype} {_line(got)}")
     if not finite:
-        raise ValueError("its logits are not finite")
+        raise UserError("its logits are not finite")
     return about, weights["trained"], batch
 
 
@@ -154,9 +155,9 @@ def _try_out(content: bytes) -> dict[str, Any]:
         done = subprocess.run(command, input=content, capture_output=True, timeout=MOST_SECONDS)
         said = json.loads(done.stdout)
     except (subprocess.TimeoutExpired, ValueError):
-        raise ValueError("it takes more time or memory than any network of ours") from None
+        raise UserError("it takes more time or memory than any network of ours") from None
     if "error" in said:
-        raise ValueError(f"damaged, or no ONNX file that can be run ({said['error']})")
+        raise UserError(f"damaged, or no ONNX file that can be run ({said['error']})")
     return said
 
 
@@ -187,4 +188,4 @@ def _open_session(content: bytes) -> Any:
             content, options, providers=["CPUExecutionProvider"], enable_fallback=False
         )
     except Exception as error:
-        raise ValueError(f"damaged, or no ONNX file ({_line(error)})") from None
+        raise UserError(f"damaged, or no ONNX file ({_line(error)})") from None

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dextr.common.errors import UserError
 from dextr.common.processes import pick_device
 from dextr.geometry import RELAX, SIZE, Relax
 from dextr.predictor import Predictor
@@ -144,7 +145,7 @@ def load_network(weights: str | PathLike[str] | None = None) -> LoadedNetwork:
         return _untrained()
     entry = registry.PUBLISHED.get(name)
     if entry and entry.kind != registry.NETWORK:
-        raise ValueError(f"{name!r} is no network to predict with: {entry.purpose}")
+        raise UserError(f"{name!r} is no network to predict with: {entry.purpose}")
     content = find_file(name)
     if content.path.suffix == ONNX:
         exported = read_exported(content)
@@ -153,10 +154,10 @@ def load_network(weights: str | PathLike[str] | None = None) -> LoadedNetwork:
     try:
         about = found.description or _describe_published(found.state)
         if (got := about.network.in_channels) not in (4, 5):
-            raise ValueError(f"expected a network of 4 or 5 channels (RGB, heat map), got {got}")
+            raise UserError(f"expected a network of 4 or 5 channels (RGB, heat map), got {got}")
         network = network_from(about.network, found.state)
     except ValueError as error:
-        raise ValueError(f"{content.path}: {error}") from None
+        raise UserError(f"{content.path}: {error}") from None
     return LoadedNetwork(network, about, name, sha256=found.sha256)
 
 
@@ -186,7 +187,7 @@ def save_network(
     for name in [k for k, v in state.items() if half and v.ndim == 4 and k != "conv1.weight"]:
         state[name] = state[name].half()
         if not state[name].isfinite().all():
-            raise ValueError(f"{name} holds values too large for half precision")
+            raise UserError(f"{name} holds values too large for half precision")
     about = Description(network.config, size, relax, threshold, origin, pieces)
     write_state(path, state, about)
 

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dextr.common.errors import UserError
+
 NUMBERS = frozenset({
     torch.float16, torch.bfloat16, torch.float32, torch.float64,
     torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.bool,
@@ -24,11 +26,11 @@ def plain_tensors(state: Mapping[Any, Any]) -> dict[str, Tensor]:
     for name, value in state.items():
         if not isinstance(name, str) or type(value) not in (Tensor, nn.Parameter):
             got = f"{type(value).__name__} under {name!r:.80}"
-            raise ValueError(f"expected tensors by name, got {got}")
+            raise UserError(f"expected tensors by name, got {got}")
         if kind := _odd_kind(value):
-            raise ValueError(f"{name:.80}: expected a plain tensor of numbers, got {kind}")
+            raise UserError(f"{name:.80}: expected a plain tensor of numbers, got {kind}")
         if value.is_floating_point() and not value.isfinite().all():
-            raise ValueError(f"{name:.80} holds values that are not finite")
+            raise UserError(f"{name:.80} holds values that are not finite")
     return {name: value.detach() for name, value in state.items()}
 
 
@@ -55,7 +57,7 @@ def require_plain(value: Any, depth: int = 0) -> None:
         ValueError: A part of it is of another kind; says which.
     """
     if depth > DEEPEST:
-        raise ValueError(f"its description is nested more than {DEEPEST} deep")
+        raise UserError(f"its description is nested more than {DEEPEST} deep")
     if isinstance(value, Mapping):
         for name, part in value.items():
             require_plain(name, depth + 1)
@@ -64,7 +66,7 @@ def require_plain(value: Any, depth: int = 0) -> None:
         for part in value:
             require_plain(part, depth + 1)
     elif value is not None and type(value) not in (str, int, float, bool):
-        raise ValueError(f"its description is not understood (it holds {type(value).__name__})")
+        raise UserError(f"its description is not understood (it holds {type(value).__name__})")
 
 
 def shown(value: object) -> str:

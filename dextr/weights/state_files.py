@@ -20,6 +20,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from dextr.common.content import Content, require_sane_archive
+from dextr.common.errors import UserError
 from dextr.common.files import replacing
 from dextr.common.tensor_files import parse_tensors
 from dextr.geometry import SIZES, Margin, Relax
@@ -63,7 +64,7 @@ class Description:
 
     def __post_init__(self) -> None:
         if self.size not in SIZES:
-            raise ValueError(f"size must be {SIZES}, got {self.size!r}")
+            raise UserError(f"size must be {SIZES}, got {self.size!r}")
         Margin.of(self.relax)
         check_threshold(self.threshold)
         check_share(self.pieces)
@@ -74,7 +75,7 @@ class Description:
         got = fields.get("format")
         if type(got) is not int or got != FORMAT:
             newer = "is the file from a newer version?"
-            raise ValueError(f"expected format {FORMAT}, got {shown(got)}: {newer}")
+            raise UserError(f"expected format {FORMAT}, got {shown(got)}: {newer}")
         try:
             require_plain({name: fields.get(name) for name in FIELDS})
             origin = dict(fields.get("origin", {}))
@@ -115,13 +116,13 @@ def read_state(source: str | PathLike[str] | Content) -> StateFile:
     path = source.path if isinstance(source, Content) else Path(source)
     endings = [ending for ending in READERS if path.name.endswith(ending)]
     if not endings:
-        raise ValueError(f"{path}: expected a weights file ({', '.join(READERS)})")
+        raise UserError(f"{path}: expected a weights file ({', '.join(READERS)})")
     content = source if isinstance(source, Content) else Content.read(path)
     try:
         state, description = READERS[endings[0]](content.data)
         return StateFile(plain_tensors(state), description, content.sha256)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise UserError(f"{path}: {error}") from None
 
 
 def write_state(
@@ -153,9 +154,9 @@ def _read_safetensors(data: bytes) -> Found:
     try:
         state = load(data)
     except SafetensorError as error:
-        raise ValueError(f"damaged, or no safetensors file ({error})") from None
+        raise UserError(f"damaged, or no safetensors file ({error})") from None
     except (KeyError, AttributeError, TypeError) as error:
-        raise ValueError(f"it holds numbers of a kind not known here ({error})") from None
+        raise UserError(f"it holds numbers of a kind not known here ({error})") from None
     length = int.from_bytes(data[:8], "little")
     metadata = json.loads(data[8 : 8 + length]).get("__metadata__") or {}
     if METADATA_KEY not in metadata:
@@ -171,7 +172,7 @@ def _read_npz(data: bytes) -> Found:
     except Exception as error:
         # Some of these messages quote the file.
         reason = " ".join(str(error)[:200].split())
-        raise ValueError(f"damaged, or holds more than arrays of numbers ({reason})") from None
+        raise UserError(f"damaged, or holds more than arrays of numbers ({reason})") from None
 
 
 def _read_pickle(data: bytes) -> Found:
@@ -181,7 +182,7 @@ def _read_pickle(data: bytes) -> Found:
     wrapped = [key for key in WRAPPERS if isinstance(content, Mapping) and key in content]
     state = content[wrapped[0]] if wrapped else content
     if not isinstance(state, Mapping):
-        raise ValueError(f"expected a state dictionary, got {type(state).__name__}")
+        raise UserError(f"expected a state dictionary, got {type(state).__name__}")
     return state, None
 
 
@@ -190,7 +191,7 @@ def _read_checkpoint(content: Mapping[Any, Any]) -> Found:
     average = content.get("ema")
     state = content["weights"] if average is None else average
     if not isinstance(state, Mapping):
-        raise ValueError(f"expected a state dictionary, got {type(state).__name__}")
+        raise UserError(f"expected a state dictionary, got {type(state).__name__}")
     progress = {"epoch": content.get("epoch"), "step": content.get("step")}
     return state, Description.from_dict({"origin": progress, **content})
 

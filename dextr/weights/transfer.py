@@ -117,7 +117,7 @@ def _receive(reply: Reply, part: Path, have: int, length: int | None, most: int)
 
 def _require_size(size: int, most: int) -> None:
     if size > most:
-        raise ValueError(f"expected a file of up to {most / 1e6:,.0f} MB, got {size:,} bytes")
+        raise UserError(f"expected a file of up to {most / 1e6:,.0f} MB, got {size:,} bytes")
 
 
 def _require_space(part: Path, size: int) -> None:

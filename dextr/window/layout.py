@@ -129,7 +129,7 @@ class AnnotationFiles:
         masks = map(self.object_mask, range(1, count + 1))
         for path in (self.labels, self.overlay, *masks):
             if photo and path.exists() and path.samefile(photo):
-                raise ValueError(f"{path} is the photo itself: give another --output")
+                raise UserError(f"{path} is the photo itself: give another --output")
             refuse_foreign(path)
 
     def save(self, image: NDArray[np.uint8], objects: Sequence[AnnotatedObject]) -> None:
