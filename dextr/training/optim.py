@@ -56,8 +56,9 @@ def restore_optimizer(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
         if missing := MOMENTS[type(optimizer)] - set(state):
             raise UserError(f"the optimiser lacks {missing.pop()}")
         for name in MOMENTS[type(optimizer)]:
-            if (value := state[name]) is not None:
-                state[name] = laid_out_like(parameter, value)
+            # Without momentum, some versions of PyTorch keep None.
+            if name != "momentum_buffer" or state[name] is not None:
+                state[name] = laid_out_like(parameter, state[name])
 
 
 def laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:

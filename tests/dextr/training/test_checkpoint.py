@@ -11,10 +11,13 @@ from dextr.training.checkpoint import (
     checkpoints,
     load_checkpoint,
     newest_checkpoint,
+    on_cpu,
     random_states,
     restore_random_states,
     save_checkpoint,
 )
+from dextr.training.hard_objects import HardExamples
+from dextr.training.optim import MOMENTS
 from dextr.training.step import train_step
 from dextr.weights.load import load_network
 
@@ -110,6 +113,153 @@ def test_a_broken_newest_one_falls_back_to_the_one_before(tmp_path):
         pytest.raises(ValueError, match="none of the 2"),
     ):
         newest_checkpoint(tmp_path)
+
+
+def test_a_run_that_went_on_before_a_damaged_one_keeps_two_whole_ones(tmp_path):
+    state = tiny_state(plain_config())
+    for number in (1, 2, 3):
+        state.step = number
+        path = save_checkpoint(tmp_path, about(state))
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 4
+    path.write_bytes(damaged)
+    with pytest.warns(UserWarning, match=r"step-000000003\.pt: .*its checksum is another one"):
+        found = newest_checkpoint(tmp_path)
+    assert found is not None
+    state.restore(found[1])
+    for number in (0, 2):  # epochs are saved at a step once more, others after it
+        state.step = 2 + number
+        save_checkpoint(tmp_path, about(state))
+        assert all(load_checkpoint(p) for p in checkpoints(tmp_path))
+    assert [p.name for p in checkpoints(tmp_path)] == ["step-000000004.pt", "step-000000002.pt"]
+    assert (tmp_path / "step-000000003.damaged").read_bytes() == bytes(damaged)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 4_000, 69_000])
+def test_whatever_is_left_of_the_newest_the_one_before_is_taken(tmp_path, kept):
+    state = tiny_state(plain_config())
+    for number in (1, 2):
+        state.step = number
+        path = save_checkpoint(tmp_path, about(state))
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.warns(UserWarning, match=r"step-000000002\.pt: cannot be read: "):
+        found = newest_checkpoint(tmp_path)
+    assert found is not None
+    assert found[1]["step"] == 1
+
+
+def test_checkpoints_of_earlier_versions_are_read(tmp_path):
+    state = tiny_state(plain_config())
+    content = about(state)
+    del content["best_of"]
+    torch.save({"format": 1, **content}, tmp_path / "step-000000000.pt")
+    tiny_state(plain_config(), seed=3).restore(load_checkpoint(tmp_path / "step-000000000.pt"))
+    assert load_network(tmp_path / "step-000000000.pt").about.size == 64
+
+
+def test_a_damaged_checkpoint_is_no_weights_file_either(tmp_path):
+    path = save_checkpoint(tmp_path, about(tiny_state(plain_config())))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"step-000000000\.pt: damaged: its checksum"):
+        load_network(path)
+
+
+@pytest.mark.parametrize("other", ["missing", None, "text", [1], -1, {"a": 1}, 1e999])
+def test_fields_that_are_missing_or_of_another_type_are_one_line(tmp_path, other):
+    config = plain_config(ema=0.5, optimizer="adamw")
+    state = tiny_state(config)
+    state.hard = HardExamples(4)
+    step(state, config, 0)
+    whole = {"format": 1, **about(state)}
+    paths = [(name,) for name in whole]
+    paths += [
+        (a, b) for a, value in whole.items() if isinstance(value, dict) for b in list(value)[:1]
+    ]
+    restored = tiny_state(config)
+    for path in paths:
+        if path[0] in ("config", "size", "relax", "threshold", "network"):
+            continue  # others read these
+        content = dict(whole)
+        if len(path) == 2:
+            content[path[0]] = dict(whole[path[0]])
+        part = content if len(path) == 1 else content[path[0]]
+        if other == "missing":
+            del part[path[-1]]
+        else:
+            part[path[-1]] = other
+        torch.save(content, tmp_path / "step-1.pt")
+        restored.hard = HardExamples(4)
+        try:
+            restored.restore(load_checkpoint(tmp_path / "step-1.pt"))
+        except ValueError as error:
+            assert "\n" not in str(error), path  # noqa: PT017
+
+
+@pytest.mark.parametrize(
+    ("path", "other"),
+    [
+        (("optimizer", "state", 0), "text"),
+        (("optimizer", "state", 0, "exp_avg"), torch.zeros(1)),
+        (("optimizer", "state", 0, "exp_avg"), None),
+        (("optimizer", "param_groups", 0, "lr"), "text"),
+        (("optimizer", "param_groups", 0, "params"), [5]),
+        (("losses",), ["text"]),
+        (("random", "torch"), torch.zeros(3)),
+        (("hard", "ious"), torch.ones(5)),
+        (("step",), -1),
+        (("epoch",), 0.5),
+    ],
+)
+def test_values_that_do_not_fit_are_refused(tmp_path, path, other):
+    config = plain_config(ema=0.5, optimizer="adamw")
+    states = [tiny_state(config) for _ in range(2)]
+    for state in states:
+        state.hard = HardExamples(4)
+    step(states[0], config, 0)
+    content = copy.deepcopy({"format": 1, **about(states[0])})
+    part = content
+    for key in path[:-1]:
+        part = part[key]
+    part[path[-1]] = other
+    torch.save(content, tmp_path / "step-1.pt")
+    with pytest.raises(ValueError, match=r"damaged|checkpoint|optimiser|group"):
+        states[1].restore(load_checkpoint(tmp_path / "step-1.pt"))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("layouts", [(True, False), (False, True)])
+def test_restored_moments_lie_in_memory_as_the_weights_do(optimizer, layouts):
+    config = plain_config(optimizer=optimizer)
+    formats = [torch.channels_last if last else torch.contiguous_format for last in layouts]
+    states = [tiny_state(config) for _ in range(2)]
+    for state, layout in zip(states, formats, strict=True):
+        state.network.to(memory_format=layout)
+        for group in state.optimizer.param_groups:
+            group["fused"] = True
+    step(states[0], config, 0)
+    states[1].restore(copy.deepcopy(states[0].to_dict()))
+    for parameter, moments in states[1].optimizer.state.items():
+        for name in MOMENTS[type(states[1].optimizer)]:
+            assert moments[name].stride() == parameter.stride()
+    losses = [[float(step(state, config, seed)) for seed in (1, 2)] for state in states]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-9)
+
+
+def test_a_copy_holds_the_same_in_memory_of_its_own():
+    assert on_cpu({}) == {}
+    image = torch.arange(24.0).view(1, 2, 3, 4).contiguous(memory_format=torch.channels_last)
+    content = {"a": image, "b": [torch.tensor(3), 5, "x"], "c": {"d": torch.ones(2), "e": None}}
+    copied = on_cpu(content, "cpu")
+    assert torch.equal(copied["a"], image)
+    assert copied["b"][0].shape == ()
+    assert (int(copied["b"][0]), *copied["b"][1:]) == (3, 5, "x")
+    assert copied["c"]["e"] is None
+    pointers = [t.untyped_storage().data_ptr() for t in (image, copied["a"], copied["c"]["d"])]
+    assert len(set(pointers)) == 3
+    assert copied["c"]["d"].untyped_storage().nbytes() == 8
+    assert on_cpu(content)["a"] is image
 
 
 def test_weights_that_are_not_finite_are_not_saved(tmp_path):

@@ -3,6 +3,8 @@ import math
 import pytest
 import torch
 from support.tiny import plain_config, tiny_network
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.amp.grad_scaler import GradScaler
 
 from dextr.training.optim import (
     MovingAverage,
@@ -10,6 +12,7 @@ from dextr.training.optim import (
     learning_rate_factor,
     set_learning_rate,
 )
+from networks import build_network
 
 
 @pytest.mark.parametrize(
@@ -96,3 +99,36 @@ def test_frozen_statistics_stay():
     before = average.network.bn1.running_mean.clone()
     average.measure(255 * torch.rand(2, 4, 32, 32, dtype=torch.double))
     assert torch.equal(average.network.bn1.running_mean, before)
+
+
+@pytest.mark.parametrize(
+    ("device", "optimizer", "amp", "fused"),
+    [
+        ("cpu", "sgd", "off", None),
+        ("cuda", "sgd", "off", True),
+        ("cuda", "sgd", "bf16", True),
+        ("cuda", "sgd", "fp16", None),
+        ("cuda", "adamw", "fp16", True),
+    ],
+)
+def test_fused_where_it_is_right(device, optimizer, amp, fused):
+    with FakeTensorMode(), torch.device(device):
+        network = build_network("resnet18", head_width=4, stages=2)
+        built = build_optimizer(network, plain_config(optimizer=optimizer, amp=amp))
+    assert {group["fused"] for group in built.param_groups} == {fused}
+
+
+def test_sgd_survives_steps_that_loss_scaling_skips():
+    network = tiny_network().float()
+    optimizer = build_optimizer(network, plain_config(amp="fp16", lr=0.1))
+    scaler = GradScaler("cpu")
+    weight = network.layer1[0].conv1.weight
+    before = weight.detach().clone()
+    for value in (float("inf"), 0.5):
+        for parameter in network.parameters():
+            if parameter.requires_grad:
+                parameter.grad = torch.full_like(parameter, value) * scaler.scale(torch.ones(()))
+        scaler.step(optimizer)
+        scaler.update()
+    expected = before - 0.1 * (0.5 + 5e-4 * before)
+    torch.testing.assert_close(weight.detach(), expected)

@@ -1,4 +1,7 @@
+import errno
 import json
+import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -111,3 +114,56 @@ def test_environment_tells_versions_and_hardware():
     assert found["packages"]["torch"]
     assert found["cpus"] >= 1
     assert set(found) >= {"command", "commit", "uncommitted_changes", "gpus", "processes"}
+
+
+def in_another_process(work):
+    """The message of the ValueError that a function raises in a process of its own."""
+    read, write = os.pipe()
+    if not os.fork():
+        try:
+            work()
+        except ValueError as error:
+            os.write(write, str(error).encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        return pipe.read()
+
+
+@pytest.mark.parametrize("resume", [None, "auto", "run"])
+def test_one_run_at_a_time_in_a_folder(resume):
+    save(Path("run"), 1)
+    first = resolve_run_folder("run", None, "x", ALONE)
+    second = "run" if resume != "run" else None
+    said = in_another_process(lambda: resolve_run_folder(resume, second, "x", ALONE))
+    assert "run is in use by another run" in said
+    first.close()
+    assert in_another_process(lambda: resolve_run_folder("auto", "run", "x", ALONE)) == ""
+
+
+def test_one_run_at_a_time_in_a_fresh_folder_and_beside_the_newest():
+    first = resolve_run_folder(None, "fresh", "x", ALONE)
+    for resume in (None, "auto"):
+        said = in_another_process(lambda r=resume: resolve_run_folder(r, "fresh", "x", ALONE))
+        assert "in use" in said
+    newest = resolve_run_folder(None, None, "x", ALONE)
+    assert "in use" in in_another_process(lambda: resolve_run_folder("auto", None, "x", ALONE))
+    assert not in_another_process(lambda: resolve_run_folder(None, None, "x", ALONE))
+    first.close()
+    newest.close()
+
+
+def test_a_checkpoint_outside_a_run_needs_a_new_folder(tmp_path):
+    path = save(tmp_path / "run", 1).rename(tmp_path / "step-1.pt")
+    with pytest.raises(ValueError, match="lies in no run's folder"):
+        resolve_run_folder(str(path), None, "x", ALONE)
+    assert resolve_run_folder(str(path), "new", "x", ALONE).checkpoint["step"] == 1
+
+
+def test_a_full_disk_names_the_last_good_checkpoint(tmp_path):
+    error = OSError(errno.ENOSPC, "No space left on device")
+    assert "no checkpoint was written yet" in RunFolder(tmp_path).unwritable(error)
+    path = save(tmp_path, 3)
+    said = RunFolder(tmp_path).unwritable(error)
+    assert "No space left on device" in said
+    assert f"the last good checkpoint is {path}" in said
