@@ -10,15 +10,21 @@ from dextr.geometry import Box, CropWindow
 from dextr.heatmap import render_heatmap
 
 
-def encode(image: NDArray, window: CropWindow, points_in_crop: NDArray) -> NDArray[np.float32]:
+def encode(
+    image: NDArray,
+    window: CropWindow,
+    points_in_crop: NDArray,
+    out: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
     """Return the network's input for one object, (4, S, S): R, G, B and heat map, 0..255.
 
     Args:
         image: (H, W, 3), RGB, values 0..255.
         window: The object's window in that image.
         points_in_crop: (N, 2), xy, in pixels of the crop.
+        out: Where to write it; None is new memory, whose first use takes as long as all the rest.
     """
-    inputs = np.empty((4, window.size, window.size), np.float32)
+    inputs = np.empty((4, window.size, window.size), np.float32) if out is None else out
     for channel in range(3):
         inputs[channel] = window.cut(image[:, :, channel], cv2.INTER_CUBIC)
     fill_heat_channel(inputs, points_in_crop)
