@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataloaders.crops.augment import Affine
-from dataloaders.crops.transforms import TrainTransform
+from dataloaders.crops.transforms import Place, TrainTransform
 from dextr.geometry import RELAX, SIZE
 from dextr.heatmap import FWHM
 from dextr.points import sample_extreme_points
@@ -47,8 +47,11 @@ def evaluation_input(
 class StraightforwardTransform(TrainTransform):
     """The training transform on whole images: flip, then warp, then crop and resize, in float."""
 
-    def apply(self, instance: Instance, affine: Affine, rng: np.random.Generator) -> Example | None:
-        """Return the example for a given flip, rotation and scale."""
+    def apply(
+        self, instance: Instance, affine: Affine, rng: np.random.Generator,
+        place: Place | None = None,
+    ) -> Example | None:  # fmt: skip
+        """Return the example for a given flip, rotation and scale, always in new memory."""
         size = self.config.size
         matrix = Affine(False, affine.degrees, affine.scale).matrix(instance.hw)[:2]
         moved = []
@@ -70,7 +73,11 @@ class StraightforwardTransform(TrainTransform):
             return None
         points = sample_extreme_points(mask, self.config.pert, rng)
         nothing = np.zeros(mask.shape, bool)  # it crops no void pixels: its training takes none
-        return Example(_stack(image, points), mask > 0, nothing, instance.name)
+        example = Example(_stack(image, points), mask > 0, nothing, instance.name)
+        if place:
+            for name in ("inputs", "target", "void"):
+                np.copyto(getattr(place, name), getattr(example, name))
+        return example
 
 
 def _relaxed_box(mask: NDArray, relax: int) -> tuple[int, int, int, int]:

@@ -122,11 +122,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     torch.backends.cudnn.benchmark = True
     print(f"{machine()}\n{args.objects} objects, crop {args.size}, batch {args.batch_size}\n")
     with voc_objects(args.root, args.split, 4 if args.small else 600) as data:
-        results = [row for name in args.only for row in measure(name, args, data)]
-    print(markdown([HEADER, *map(in_words, results)]))
-    if args.json:
-        content = {"machine": machine(), "objects": args.objects, "results": results}
-        args.json.write_text(json.dumps(content, indent=2) + "\n")
+        results: list[dict[str, Any]] = []
+        for name in args.only:
+            found = measure(name, args, data)
+            print(markdown([HEADER, *map(in_words, found)]) + "\n", flush=True)
+            results += found
+            # After each table: whatever ends the rest leaves it.
+            if args.json:
+                content = {"machine": machine(), "objects": args.objects, "results": results}
+                args.json.write_text(json.dumps(content, indent=2) + "\n")
     return 0
 
 

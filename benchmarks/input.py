@@ -32,7 +32,7 @@ from benchmarks.timing import (
 )
 from dataloaders.crops.loader import BatchLoader
 from dataloaders.crops.training_set import BatchPlan, TrainingSet
-from dataloaders.crops.transforms import TrainTransform, TransformConfig
+from dataloaders.crops.transforms import Place, TrainTransform, TransformConfig
 from dataloaders.instances import Instances
 from dataloaders.pascal import PascalInstances
 from dextr.common import cli
@@ -65,15 +65,16 @@ def in_turns(function: Callable[[T], object], items: Sequence[T], each: int = 1)
 def sample_rows(objects: Sequence[Instance], size: int, repeats: int) -> list[Row]:
     """Time one object's input, its photo in memory, and the heat map alone; in turns of a batch."""
     config, rng = TransformConfig(size=size), np.random.default_rng(0)
+    place = Place.new(size)  # its place in a batch, used again
     ours, straight = TrainTransform(config), baselines.StraightforwardTransform(config)
     points = np.array([[0.1, 0.5], [0.9, 0.5], [0.5, 0.1], [0.5, 0.9]]) * size
 
     def evaluation_input(instance: Instance) -> None:
         prompt = simulate_clicks(0, instance, EvaluationSettings(), RELAX, size)
-        encode(instance.image, prompt.window, prompt.points)
+        encode(instance.image, prompt.window, prompt.points, place.inputs)
 
     pairs: dict[str, tuple[Callable[[Instance], object], Callable[[Instance], object]]] = {
-        "training sample": (lambda o: ours(o, rng), lambda o: straight(o, rng)),
+        "training sample": (lambda o: ours(o, rng, place), lambda o: straight(o, rng)),
         "evaluation sample": (
             evaluation_input, lambda o: baselines.evaluation_input(o, rng, RELAX, size)
         ),

@@ -103,6 +103,7 @@ class Benchmark:
         rate = statistics.median(line["objects_per_second"] for line in log[len(log) // 2 :])
         share = rate * self.flops / self.peak
         self.rows.append({"loop": name, "batch": batch, "rate": rate, "share": share})
+        self.write()
         memory = "-"
         if self.device.type == "cuda":
             memory = f"{torch.cuda.max_memory_allocated(self.device) / 2**30:.1f} GiB"
@@ -110,6 +111,13 @@ class Benchmark:
             name, str(batch), f"{rate:.1f}", f"{rate / self.rows[0]['rate']:.2f}x",
             f"{rate * self.flops / 1e12:.1f}", f"{100 * share:.1f} %", memory,
         ]  # fmt: skip
+
+    def write(self) -> None:
+        """Write the numbers so far: whatever ends the rest leaves them."""
+        if self.args.json:
+            about = {"machine": machine(), "gflop_per_object": self.flops / 1e9, "peak": self.peak}
+            content = json.dumps({**about, "network": self.rows}, indent=2)
+            self.args.json.write_text(content + "\n")
 
     def batch_rows(self) -> list[list[str]]:
         """Measure larger batches until memory ends, uncompiled to save time; the best compiled."""
@@ -131,15 +139,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     bench = Benchmark(args, rest)
     print(
         f"{machine()}\n\nforward and backward pass: {bench.flops / 1e9:.0f} GFLOP per object; "
-        f"measured bf16 matrix peak: {bench.peak / 1e12:.1f} TFLOP/s\n"
+        f"measured bf16 matrix peak: {bench.peak / 1e12:.1f} TFLOP/s\n",
+        flush=True,
     )
     rows = [bench.row(k, given, PAPER_BATCH, tf32) for k, (given, tf32) in MEASURES.items()]
     print(markdown([HEADER, *rows]) + "\n", flush=True)
     print(markdown([HEADER, *bench.batch_rows()]), flush=True)
-    if args.json:
-        about = {"machine": machine(), "gflop_per_object": bench.flops / 1e9, "peak": bench.peak}
-        args.json.write_text(json.dumps({**about, "network": bench.rows}, indent=2) + "\n")
     if args.profile:
+        args.json = None  # the profiler makes it slower
         with torch.profiler.profile() as profiler:
             bench.row("profiled", UNCOMPILED, PAPER_BATCH)
         key = f"self_{bench.device.type}_time_total"

@@ -17,7 +17,11 @@ REACH = 2
 
 
 def encode(
-    image: NDArray, window: CropWindow, points_in_crop: NDArray, look_twice: bool = False
+    image: NDArray,
+    window: CropWindow,
+    points_in_crop: NDArray,
+    look_twice: bool = False,
+    out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Return the network's input for one object, (4, S, S): R, G, B and heat map, 0..255.
 
@@ -27,8 +31,11 @@ def encode(
         points_in_crop: (N, 2), xy, in pixels of the crop.
         look_twice: Keep what is not one of the four extreme points apart, in the heat map of a
             fifth channel: (5, S, S).
+        out: Where to write it; None is new memory, whose first use takes as long as all the rest.
     """
-    inputs = np.zeros((4 + look_twice, window.size, window.size), np.float32)
+    shape = (4 + look_twice, window.size, window.size)
+    inputs = np.empty(shape, np.float32) if out is None else out
+    inputs[4:] = 0
     for channel in range(3):
         inputs[channel] = window.cut(image[:, :, channel], cv2.INTER_CUBIC)
     if look_twice and len(points_in_crop) > len(SIDES):

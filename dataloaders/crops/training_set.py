@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from torch.utils.data import Dataset, default_collate
+import torch
+from torch import Tensor, UntypedStorage
+from torch.utils.data import Dataset, get_worker_info
 
 from dataloaders.crops.augment import Affine, paste_beside
-from dataloaders.crops.transforms import TrainTransform
+from dataloaders.crops.transforms import Place, TrainTransform
 from dataloaders.instances import Instances
 from dextr.batch import Batch
 from dextr.common.errors import UserError
@@ -35,6 +38,10 @@ class TrainingSet(Dataset[Example]):
         return len(self.source)
 
     def __getitem__(self, key: Key) -> Example:
+        return self.example(key)
+
+    def example(self, key: Key, place: Place | None = None) -> Example:
+        """Return the example of a key, in a place or in new memory."""
         rng = np.random.default_rng([self.seed, *key])
         instance = self.source[key[1]]
         if rng.random() < self.transform.config.paste:
@@ -42,9 +49,9 @@ class TrainingSet(Dataset[Example]):
             pasted = paste_beside(instance, other, rng)
             instance = pasted if pasted.mask.any() else instance
         for _ in range(TRIES):
-            if example := self.transform(instance, rng):
+            if example := self.transform(instance, rng, place):
                 return example
-        if example := self.transform.apply(instance, Affine(), rng):
+        if example := self.transform.apply(instance, Affine(), rng, place):
             return example
         raise UserError(f"{instance.name}: the object is too small for a training crop")
 
@@ -52,15 +59,25 @@ class TrainingSet(Dataset[Example]):
         """Return a batch of examples, also of none; DataLoader asks for each batch like this."""
         if not keys:
             return Batch.empty(self.transform.config.size)
-        examples = [self[key] for key in keys]
-        # PyTorch's function stacks into the memory that a worker shares with the main process.
-        return Batch(
-            default_collate([e.inputs for e in examples]),
-            default_collate([e.target[None] for e in examples]),
-            default_collate([e.void[None] for e in examples]),
-            [e.name for e in examples],
-            [row for _, row, _ in keys],
+        size = self.transform.config.size
+        inputs, targets, voids = (
+            _new_memory((len(keys), channels, size, size), dtype)
+            for channels, dtype in ((4, torch.float32), (1, torch.bool), (1, torch.bool))
         )
+        # Written where the batch is, not stacked afterwards.
+        arrays = (inputs.numpy(), targets.numpy()[:, 0], voids.numpy()[:, 0])
+        examples = [self.example(key, Place(*own)) for key, *own in zip(keys, *arrays, strict=True)]
+        names, rows = [e.name for e in examples], [row for _, row, _ in keys]
+        return Batch(inputs, targets, voids, names, rows)
+
+
+def _new_memory(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Return a tensor of any values; in a worker in memory that it shares with the main process."""
+    if get_worker_info() is None:
+        return torch.empty(shape, dtype=dtype)
+    size = math.prod(shape) * dtype.itemsize
+    shared = UntypedStorage._new_shared(size)
+    return torch.empty(0, dtype=dtype).set_(shared).view(shape)
 
 
 @dataclass(frozen=True)

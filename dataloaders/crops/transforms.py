@@ -64,6 +64,21 @@ class TransformConfig(Checked):
 
 
 @dataclass(frozen=True)
+class Place:
+    """Memory that an example is written into: arrays as in `Example`."""
+
+    inputs: NDArray[np.float32]
+    target: NDArray[np.bool_]
+    void: NDArray[np.bool_]
+
+    @classmethod
+    def new(cls, size: int) -> Place:
+        """Return new memory, whose first use takes longer than the example."""
+        flat = (size, size)
+        return cls(np.empty((4, *flat), np.float32), np.empty(flat, bool), np.empty(flat, bool))
+
+
+@dataclass(frozen=True)
 class TrainTransform:
     """Flip, rotate, scale, crop, draw points: one object to one example.
 
@@ -73,13 +88,18 @@ class TrainTransform:
 
     config: TransformConfig
 
-    def __call__(self, instance: Instance, rng: np.random.Generator) -> Example | None:
+    def __call__(
+        self, instance: Instance, rng: np.random.Generator, place: Place | None = None
+    ) -> Example | None:
         """Return one random example; None if nothing of the object stayed in the frame."""
         k = self.config
-        return self.apply(instance, Affine.draw(rng, k.flip, k.rotation, k.scale), rng)
+        return self.apply(instance, Affine.draw(rng, k.flip, k.rotation, k.scale), rng, place)
 
-    def apply(self, instance: Instance, affine: Affine, rng: np.random.Generator) -> Example | None:
-        """Return the example for a given flip, rotation and scale."""
+    def apply(
+        self, instance: Instance, affine: Affine, rng: np.random.Generator,
+        place: Place | None = None,
+    ) -> Example | None:  # fmt: skip
+        """Return the example for a given flip, rotation and scale, in a place or in new memory."""
         config, matrix = self.config, affine.matrix(instance.hw)
         labels = warp_labels(instance, matrix)
         mask = labels == 1
@@ -87,18 +107,19 @@ class TrainTransform:
             return None
         window, clicks = self._window(mask, rng)
         cropped = window.cut(labels, cv2.INTER_NEAREST)
-        target, void = cropped == 1, cropped == VOID_LABEL
-        if not target.any():
+        if not (cropped == 1).any():
             return None
+        place = place or Place.new(config.size)
+        target = np.equal(cropped, 1, out=place.target)
+        np.equal(cropped, VOID_LABEL, out=place.void)
         if clicks is None:
             points = sample_extreme_points(target, config.pert, rng)
         else:
             points = place_clicks(clicks, window)
         points = np.concatenate([points, self._extra_points(target, rng)])
-        inputs = np.empty((4, config.size, config.size), np.float32)
-        warp_crop(self._recolour(instance.image, rng), matrix, window, out=inputs[:3])
-        fill_heat_channel(inputs, points)
-        return Example(inputs, target, void, instance.name)
+        warp_crop(self._recolour(instance.image, rng), matrix, window, out=place.inputs[:3])
+        fill_heat_channel(place.inputs, points)
+        return Example(place.inputs, target, place.void, instance.name)
 
     def _window(
         self, mask: NDArray[np.bool_], rng: np.random.Generator

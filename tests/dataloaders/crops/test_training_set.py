@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataloaders.crops.training_set import BatchPlan, TrainingSet
-from dataloaders.crops.transforms import TrainTransform, TransformConfig
+from dataloaders.crops.transforms import Place, TrainTransform, TransformConfig
 from dataloaders.shapes import ShapesInstances
 
 
@@ -28,13 +28,13 @@ def test_a_lost_object_is_drawn_again(training_set, monkeypatch):
         asked.append(rng.random())
         return None if len(asked) < 3 else "found"
 
-    monkeypatch.setattr(TrainTransform, "__call__", lambda self, i, rng: lose_twice(i, rng))
+    monkeypatch.setattr(TrainTransform, "__call__", lambda self, i, rng, place: lose_twice(i, rng))
     assert training_set[0, 0, 0] == "found"
     assert len(set(asked)) == 3
 
 
 def test_an_object_always_lost_comes_unchanged(training_set, monkeypatch):
-    monkeypatch.setattr(TrainTransform, "__call__", lambda self, i, rng: None)
+    monkeypatch.setattr(TrainTransform, "__call__", lambda self, i, rng, place: None)
     assert training_set[0, 0, 0].target.any()
 
 
@@ -85,3 +85,31 @@ def test_epochs_are_shuffled_differently():
 def test_nothing_to_plan_is_an_error(count, batch_size):
     with pytest.raises(ValueError, match="at least 1"):
         BatchPlan(count, batch_size, 0)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_batch_is_its_examples_stacked(count):
+    training_set = TrainingSet(ShapesInstances(4), TrainTransform(TransformConfig(size=32)), 5)
+    keys = [(2, row, 0) for row in range(count)]
+    batch = training_set.__getitems__(keys)
+    examples = [training_set[key] for key in keys]
+    assert (batch.names, batch.rows) == ([e.name for e in examples], list(range(count)))
+    assert batch.inputs.shape == (count, 4, 32, 32)
+    for k, example in enumerate(examples):
+        assert np.array_equal(batch.inputs[k].numpy(), example.inputs)
+        assert np.array_equal(batch.targets[k, 0].numpy(), example.target)
+        assert np.array_equal(batch.voids[k, 0].numpy(), example.void)
+
+
+def test_a_place_that_was_used_before_changes_nothing():
+    transform, instance = TrainTransform(TransformConfig(size=32)), ShapesInstances(1)[0]
+    place = Place.new(32)
+    for values in (place.inputs, place.target, place.void):
+        values.fill(77)
+    for seed in range(5):
+        rngs = [np.random.default_rng(seed) for _ in "ab"]
+        fresh, again = transform(instance, rngs[0]), transform(instance, rngs[1], place)
+        assert np.array_equal(fresh.inputs, again.inputs)
+        assert np.array_equal(fresh.target, again.target)
+        assert np.array_equal(fresh.void, again.void)
+        assert again.inputs is place.inputs
