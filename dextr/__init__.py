@@ -3,6 +3,14 @@
 >>> mask = load_predictor().predict(image, points).mask  # doctest: +SKIP
 """
 
+try:
+    import cv2  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        f"OpenCV cannot be loaded ({error}). Where there are no graphics libraries such as libGL: "
+        "pip uninstall opencv-python; pip install opencv-python-headless"
+    ) from None
+
 from dextr.geometry import Box, CropWindow
 from dextr.heatmap import render_heatmap
 from dextr.inputs import decode, encode

@@ -1,5 +1,8 @@
 """What a wheel holds: every folder of code, and the weights."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,3 +28,17 @@ def test_weights_come_along(setup):
     assert setup["package-dir"] == {"dextr.models": "models"}
     assert "*.safetensors" in setup["package-data"]["dextr.models"]
     assert list((ROOT / "models").glob("*.safetensors"))
+
+
+def test_an_opencv_without_its_graphics_libraries_says_what_to_install(tmp_path):
+    (tmp_path / "cv2.py").write_text('raise ImportError("libGL.so.1: cannot open")')
+    done = subprocess.run(
+        [sys.executable, "-c", "import dextr"],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    last = done.stderr.splitlines()[-1]
+    assert "OpenCV cannot be loaded (libGL.so.1: cannot open)" in last
+    assert "pip install opencv-python-headless" in last
