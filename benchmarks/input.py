@@ -71,7 +71,7 @@ def sample_rows(objects: Sequence[Instance], size: int, repeats: int) -> list[Ro
 
     def evaluation_input(instance: Instance) -> None:
         prompt = simulate_clicks(0, instance, EvaluationSettings(), RELAX, size)
-        encode(instance.image, prompt.window, prompt.points, place.inputs)
+        encode(instance.image, prompt.window, prompt.points, out=place.inputs)
 
     pairs: dict[str, tuple[Callable[[Instance], object], Callable[[Instance], object]]] = {
         "training sample": (lambda o: ours(o, rng, place), lambda o: straight(o, rng)),
