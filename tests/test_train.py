@@ -1,5 +1,6 @@
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -45,12 +46,13 @@ def losses(folder):
 class Command:
     """`train_pascal.py` as a process whose output is read line by line."""
 
-    def __init__(self, *argv):
+    def __init__(self, *argv, **options):
         self.process = subprocess.Popen(
             [sys.executable, str(ROOT / "train_pascal.py"), *map(str, argv)],
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
             text=True,
+            **options,
         )
 
     def until(self, start):
@@ -188,3 +190,68 @@ def test_mistakes_are_one_line_and_leave_no_folder(argv, words, capsys):
     assert len(error) == 1
     assert words in error[0]
     assert not list(Path().glob("runs/*"))
+
+
+def test_a_full_disk_is_one_line_that_names_the_last_good_checkpoint(capsys):
+    assert train("--shapes", 12, "--output-dir", "run") == 0
+    before = {p: p.read_bytes() for p in Path("run").rglob("*.pt")}
+    newest = checkpoints(Path("run/checkpoints"))[0]
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for size in (100_000, 1000):  # the checkpoint has no room; nothing has
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+        try:
+            code = cli.run(train_pascal.main, ["--resume", "run", "--epochs", "4"])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert code == 2
+        error = capsys.readouterr().err.splitlines()
+        assert len(error) == 1
+        assert f"File too large); the last good checkpoint is {newest}" in error[0]
+        assert {p: p.read_bytes() for p in Path("run").rglob("*.pt")} == before
+        assert not list(Path("run").rglob(".*"))
+    assert cli.run(train_pascal.main, ["--resume", "run", "--epochs", "4"]) == 0
+
+
+def test_changed_data_are_refused_and_taken_if_asked(tmp_path, capsys):
+    make_folder(tmp_path / "folder")
+    flags = ["--folder", tmp_path / "folder", "--hard-examples", 2]
+    assert train(*flags, "--output-dir", "run", "--val-fraction", 0.3) == 0
+    assert cli.run(train_pascal.main, ["--resume", "run", "--epochs", "3"]) == 0
+    photo = sorted((tmp_path / "folder" / "images").iterdir())[0]
+    photo.write_bytes(photo.read_bytes() + b"\0")
+    capsys.readouterr()
+    resumed = ["--resume", "run", "--epochs", "4"]
+    assert cli.run(train_pascal.main, resumed) == 2
+    error = capsys.readouterr().err.splitlines()
+    assert len(error) == 1
+    assert f"1 image has another photo or other objects ({photo.stem})" in error[0]
+    assert "--accept-changed-data" in error[0]
+    assert cli.run(train_pascal.main, [*resumed, "--accept-changed-data"]) == 0
+    assert "data changed" in capsys.readouterr().out
+    assert cli.run(train_pascal.main, ["--resume", "run", "--epochs", "5"]) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_whole_group_saves_and_stops(number):
+    flags = [*TINY.split(), "--shapes", 14, "--epochs", 900, "--workers", 2, "--output-dir", "run"]
+    running = Command(*flags, start_new_session=True, stderr=subprocess.PIPE)
+    running.until("epoch 1/900")
+    for _ in range(5 if number == signal.SIGINT else 1):
+        os.killpg(running.process.pid, number)
+    said = running.process.communicate()
+    assert running.process.returncode == 130
+    assert said[0].splitlines()[-1].endswith("--resume run")
+    assert said[1] == ""
+    assert checkpoints(Path("run/checkpoints"))
+
+
+def test_a_killed_worker_is_one_line():
+    flags = [*TINY.split(), "--shapes", 14, "--epochs", 900, "--workers", 1, "--output-dir", "run"]
+    running = Command(*flags, stderr=subprocess.PIPE)
+    running.until("epoch 1/900")
+    children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children")
+    os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
+    error = running.process.communicate()[1].splitlines()
+    assert running.process.returncode == 2, error
+    assert len(error) == 1
+    assert error[0].startswith("error: a process that prepares objects ended")

@@ -12,7 +12,7 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 
@@ -28,17 +28,14 @@ def write_tensors(path: Path, content: Mapping[str, Any]) -> None:
     """Write a dictionary and its checksum; the entry `sealed` says that there is one.
 
     Raises:
-        OSError: The file cannot be written, whatever PyTorch makes of it.
+        OSError: The file cannot be written.
     """
-    with path.open("wb") as file:
-        hashed = _HashedFile(file)
-        try:
-            torch.save({**content, SEALED: True}, hashed)  # type: ignore[arg-type]
-        except RuntimeError:
-            if hashed.error:
-                raise hashed.error from None
-            raise
-        file.write(MARK + hashed.digest.hexdigest().encode())
+    # By way of memory: PyTorch hides what a file, or a signal meanwhile, raises.
+    buffer = BytesIO()
+    torch.save({**content, SEALED: True}, buffer)
+    with path.open("wb") as file, buffer.getbuffer() as data:
+        file.write(data)
+        file.write(MARK + hashlib.sha256(data).hexdigest().encode())
 
 
 def read_tensors(path: Path) -> Any:
@@ -77,22 +74,3 @@ def parse_tensors(data: bytes) -> Any:
     if isinstance(content, dict) and content.pop(SEALED, False) and not sealed:
         raise UserError("damaged: its checksum is missing")
     return content
-
-
-class _HashedFile:
-    """A file for PyTorch to write to, which hides the error that a file meets."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.file, self.digest = file, hashlib.sha256()
-        self.error: OSError | None = None
-
-    def write(self, data: Any) -> int:
-        self.digest.update(data)
-        try:
-            return self.file.write(data)
-        except OSError as error:
-            self.error = error
-            raise
-
-    def flush(self) -> None:
-        self.file.flush()

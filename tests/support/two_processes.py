@@ -42,6 +42,19 @@ def scores(world):
     return [(s.row, s.intersection, s.union, size) for s, size in zip(found, taken, strict=True)]
 
 
+def failure_of_main(world):
+    """The ValueError or OSError that every process gets of one in the first."""
+
+    def fail():
+        raise OSError(28, "No space left on device")
+
+    try:
+        world.on_main(fail)
+    except (ValueError, OSError) as error:
+        return str(error)
+    return None
+
+
 def main():
     out = Path(sys.argv[1])
     cases = {
@@ -61,6 +74,8 @@ def main():
         exchanged = {
             "gathered": world.gather(world.rank),
             "from main": world.from_main(world.rank),
+            "done by main": world.on_main(lambda: world.rank + 5),
+            "failure of main": failure_of_main(world),
             "summed": world.sum(torch.tensor([1, world.rank])).tolist(),
             "scores": (scores(world), scores(alone)),
         }

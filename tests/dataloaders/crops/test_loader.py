@@ -1,8 +1,11 @@
+import multiprocessing
+import subprocess
+
 import numpy as np
 import pytest
 import torch
 
-from dataloaders.crops.loader import BatchLoader
+from dataloaders.crops.loader import BatchLoader, workers_watched
 from dataloaders.crops.training_set import BatchPlan, TrainingSet
 from dataloaders.crops.transforms import TrainTransform, TransformConfig
 from dataloaders.shapes import ShapesInstances
@@ -64,3 +67,75 @@ def test_workers_change_nothing(workers):
             assert one.names == two.names
             assert torch.equal(one.inputs, two.inputs)
             assert torch.equal(one.targets, two.targets)
+
+
+class Failing(TrainingSet):
+    """A training set whose second batch cannot be made."""
+
+    error: Exception = ValueError("photo.png: not a readable image")
+
+    def __getitem__(self, key):
+        if key[1] == 1:
+            raise self.error
+        return super().__getitem__(key)
+
+
+def failing_loader(error, workers):
+    some = training_set(2)
+    failing = Failing(some.source, some.transform, some.seed)
+    failing.error = error
+    return BatchLoader(failing, BatchPlan(2, 1, 3), workers, pin_memory=False)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (ValueError("photo.png: not readable"), ValueError, "^photo.png: not readable$"),
+        (OSError(5, "Input/output error", "photo.png"), OSError, "photo.png"),
+        (
+            RuntimeError("unable to allocate shared memory(shm) for file </torch_1_2_0>: No space"),
+            ValueError,
+            "^no memory for a batch: .*--shm-size.*--workers 0",
+        ),
+    ],
+)
+def test_an_error_in_a_worker_is_the_error_itself(workers, error, kind, words):
+    with pytest.raises(kind, match=words) as raised:
+        list(failing_loader(error, workers).batches(0))
+    assert "\n" not in str(raised.value)
+
+
+def test_a_mistake_of_ours_in_a_worker_keeps_its_traceback():
+    with pytest.raises(TypeError, match="ours"), workers_watched():
+        list(failing_loader(TypeError("ours"), 0).batches(0))
+    with pytest.raises(RuntimeError, match="ours"), workers_watched():
+        raise RuntimeError("ours")
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("DataLoader worker (pid 7) is killed by signal: Killed. ", "signal: Killed.*--resume"),
+        ("DataLoader worker (pid(s) 7) exited unexpectedly\nmore", "unexpectedly; the check"),
+        ("DataLoader worker (pid 7) is killed by signal: Bus error. It is", "/dev/shm.*--shm-size"),
+    ],
+)
+def test_a_killed_worker_is_one_line(said, words):
+    with pytest.raises(ValueError, match=words) as raised, workers_watched():
+        raise RuntimeError(said)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_worker_outlives_what_its_group_gets_and_ends_when_its_parent_asks():
+    before = set(multiprocessing.active_children())
+    some = loader(workers=1)
+    first = some.batches(0)
+    next(first)
+    (worker,) = set(multiprocessing.active_children()) - before
+    for number in ("INT", "TERM"):
+        subprocess.run(["kill", f"-{number}", str(worker.pid)], check=True)
+    assert len(list(first)) == 2
+    worker.terminate()
+    worker.join()
+    assert worker.exitcode == 0

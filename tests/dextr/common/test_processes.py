@@ -57,6 +57,8 @@ def test_two_processes_exchange(two):
         exchanged = torch.load(two / f"rank{rank}.pt", weights_only=True)["exchanged"]
         assert exchanged["gathered"] == [0, 1]
         assert exchanged["from main"] == 0
+        assert exchanged["done by main"] == (5 if rank == 0 else None)
+        assert exchanged["failure of main"] == "[Errno 28] No space left on device"
         assert exchanged["summed"] == [2, 1]
         shared, alone = exchanged["scores"]
         assert shared == alone
@@ -108,6 +110,19 @@ def test_one_process_needs_no_group():
     alone = World(0, 1, torch.device("cpu"))
     assert alone.gather("x") == ["x"]
     assert alone.from_main("x") == "x"
+    assert alone.on_main(lambda: 3) == 3
+    with pytest.raises(OSError, match="full"):
+        alone.on_main(lambda: (_ for _ in ()).throw(OSError("full")))
+
+
+def test_the_gpu_asked_for_is_the_one_worked_on(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    for device in ("cpu", "cuda", "cuda:1"):
+        with join(device) as world:
+            assert world.device == torch.device(device)
+    assert chosen == [torch.device("cuda:1")]
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta", "vulkan", "", "mps", "xpu"])

