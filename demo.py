@@ -10,6 +10,13 @@ if __name__ == "__main__":
     # Before Matplotlib is: it cannot be imported with a backend that is not installed here, such as
     # a notebook's that is inherited. Only a window needs one.
     backend = os.environ.pop("MPLBACKEND", None)
+    try:
+        import cv2  # noqa: F401
+    except ImportError as error:
+        raise SystemExit(
+            f"error: OpenCV cannot be loaded ({error}): without graphics libraries (such as "
+            "libGL): pip uninstall opencv-python; pip install opencv-python-headless"
+        ) from None
 
 import argparse
 import time

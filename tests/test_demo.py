@@ -68,6 +68,15 @@ def test_example_without_display_or_gui_library(tmp_path):
     assert (x.min(), x.max(), y.min(), y.max()) == (326, 424, 67, 326)
 
 
+def test_an_opencv_without_its_graphics_libraries_is_one_line(tmp_path):
+    (tmp_path / "cv2.py").write_text('raise ImportError("libGL.so.1: cannot open")')
+    done = demo("--output", tmp_path / "x.png", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: OpenCV cannot be loaded (libGL.so.1: cannot open)")
+    assert "pip install opencv-python-headless" in done.stderr
+
+
 def test_without_display_and_points_one_line_says_what_to_do(photo):
     done = demo("--image", photo, "--weights", "untrained", MPLBACKEND="agg")
     assert done.returncode == 2
