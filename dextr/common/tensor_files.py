@@ -31,7 +31,7 @@ def write_tensors(path: Path, content: Mapping[str, Any]) -> None:
         OSError: The file cannot be written.
     """
     # By way of memory: PyTorch hides what a file, or a signal meanwhile, raises.
-    buffer = BytesIO()
+    buffer = io.BytesIO()
     torch.save({**content, SEALED: True}, buffer)
     with path.open("wb") as file, buffer.getbuffer() as data:
         file.write(data)
