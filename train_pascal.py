@@ -32,11 +32,11 @@ from typing import Any
 import torch
 from torch.amp.grad_scaler import GradScaler
 
+from dataloaders.crops.fingerprint import changes, fingerprint
 from dataloaders.crops.loader import BatchLoader, workers_watched
 from dataloaders.crops.sources import SourceConfig, open_sources
 from dataloaders.crops.training_set import BatchPlan, TrainingSet
 from dataloaders.crops.transforms import TrainTransform, TransformConfig
-from dataloaders.fingerprint import changes, fingerprint
 from dataloaders.instances import Instances
 from dextr.common import cli
 from dextr.common.errors import UserError

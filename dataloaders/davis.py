@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from dataloaders.files import find_base, find_photos, read_split
 from dataloaders.label_maps import LabelMapInstances
 from dextr.common.errors import UserError
-from dextr.common.label_png import read_label_map
-from dextr.common.mask_kinds import cut_at_the_middle, is_soft
+from dextr.common.label_png import cut_at_the_middle, is_soft, read_label_map
 
 RESOLUTION = "480p"
 

@@ -13,8 +13,13 @@ from dataloaders.files import find_base
 from dataloaders.label_maps import VOID, LabelMapInstances, count_labels, size_of
 from dextr.common.errors import UserError
 from dextr.common.image_files import image_files
-from dextr.common.label_png import LARGEST_LABEL, VOID_LABEL, read_label_map
-from dextr.common.mask_kinds import cut_at_the_middle, is_soft
+from dextr.common.label_png import (
+    LARGEST_LABEL,
+    VOID_LABEL,
+    cut_at_the_middle,
+    is_soft,
+    read_label_map,
+)
 
 LOSSY = (".jpg", ".jpeg", ".jfif")
 SOFT_LEVELS = 10

@@ -16,9 +16,10 @@ from typing import Any
 
 import torch
 
-from dextr.common.content import require_sane_archive
 from dextr.common.errors import UserError
 
+# A checkpoint of the paper's network with all its optimiser's values is a fifth of it.
+MOST_BYTES = 4 << 30
 SEALED = "sealed"
 MARK = b"\nsha256:"
 TAIL = len(MARK) + 64
@@ -74,3 +75,14 @@ def parse_tensors(data: bytes) -> Any:
     if isinstance(content, dict) and content.pop(SEALED, False) and not sealed:
         raise UserError("damaged: its checksum is missing")
     return content
+
+
+def require_sane_archive(data: bytes) -> None:
+    """Raise a ValueError for a ZIP archive that unpacks to more than any weights fill."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+    except Exception as error:
+        raise UserError(f"damaged ({' '.join(str(error)[:200].split())})") from None
+    if size > MOST_BYTES:
+        raise UserError(f"it unpacks to {size:,} bytes, more than any weights fill")

@@ -17,12 +17,12 @@ from dextr.common.label_png import (
     LARGEST_LABEL,
     MOST_OBJECTS,
     VOID_LABEL,
+    is_soft,
     paint,
     read_label_map,
     write_label_map,
     write_mask,
 )
-from dextr.common.mask_kinds import is_soft
 from dextr.samples import Instance
 
 

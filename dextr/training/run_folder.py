@@ -18,9 +18,9 @@ from typing import Any
 import torch
 
 from dextr.common.errors import UserError
-from dextr.common.locks import lock_folder, unlock_folder
 from dextr.common.processes import World
 from dextr.training.checkpoint import checkpoints, load_checkpoint, newest_checkpoint
+from dextr.training.locks import lock_folder, unlock_folder
 
 RUNS = Path("runs")
 Loaded = tuple[Path, dict[str, Any]]

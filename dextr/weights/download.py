@@ -11,11 +11,11 @@ from typing import BinaryIO
 
 from filelock import FileLock
 
-from dextr.common.content import Content
 from dextr.common.errors import UserError
 from dextr.common.files import cache_dir, locked, read_json, stream_digest, write_json
 from dextr.weights import registry
 from dextr.weights.archives import extract_folder
+from dextr.weights.content import Content
 from dextr.weights.exported import refuse_old_export
 from dextr.weights.registry import DATA, Published
 from dextr.weights.state_files import read_state

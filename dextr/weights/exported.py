@@ -19,9 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dextr.common.content import Content
 from dextr.common.errors import UserError
 from dextr.geometry import SIZES
+from dextr.weights.content import Content
 from dextr.weights.state_files import METADATA_KEY, Description, parse_metadata
 
 ONNX = ".onnx"

@@ -19,12 +19,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from dextr.common.content import Content, require_sane_archive
 from dextr.common.errors import UserError
 from dextr.common.files import replacing
-from dextr.common.tensor_files import parse_tensors
+from dextr.common.tensor_files import parse_tensors, require_sane_archive
 from dextr.geometry import SIZES, Margin, Relax
 from dextr.samples import check_share, check_threshold
+from dextr.weights.content import Content
 from dextr.weights.plain import plain_tensors, require_plain, shown
 from networks import NetworkConfig
 

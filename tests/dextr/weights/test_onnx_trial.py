@@ -7,8 +7,8 @@ import pytest
 import torch
 from support.exported import inputs
 
-from dextr.common.content import Content
 from dextr.weights import exported
+from dextr.weights.content import Content
 from dextr.weights.exported import read_exported
 from dextr.weights.load import load_network
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from dextr.common.content import Content
 from dextr.weights import state_files
+from dextr.weights.content import Content
 from dextr.weights.state_files import Description, read_state, write_state
 from networks import NetworkConfig
 

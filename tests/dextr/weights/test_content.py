@@ -4,7 +4,7 @@ import os
 import pytest
 
 from dextr.common import content
-from dextr.common.content import Content
+from dextr.weights.content import Content
 
 
 @pytest.mark.parametrize("data", [b"", b"abc"])

@@ -3,7 +3,7 @@ import pytest
 from support.trees import make_coco, make_folder, make_voc
 
 from dataloaders.coco import CocoInstances
-from dataloaders.fingerprint import changes, fingerprint
+from dataloaders.crops.fingerprint import changes, fingerprint
 from dataloaders.folder import FolderInstances
 from dataloaders.instances import CombinedInstances, Subset
 from dataloaders.pascal import PascalInstances

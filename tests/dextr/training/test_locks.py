@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from dextr.common.locks import lock_folder, unlock_folder
+from dextr.training.locks import lock_folder, unlock_folder
 
 FORK = multiprocessing.get_context("fork")
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
 
 from dextr.common.errors import UserError
-
-# A checkpoint of the paper's network with all its optimiser's values is a fifth of it.
-MOST_BYTES = 4 << 30
+from dextr.common.tensor_files import MOST_BYTES
 
 
 @dataclass(frozen=True)
@@ -50,14 +46,3 @@ class Content:
 
     def _hash(self, algorithm: str) -> str:
         return hashlib.new(algorithm, self.data, usedforsecurity=False).hexdigest()
-
-
-def require_sane_archive(data: bytes) -> None:
-    """Raise a ValueError for a ZIP archive that unpacks to more than any weights fill."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-    except Exception as error:
-        raise UserError(f"damaged ({' '.join(str(error)[:200].split())})") from None
-    if size > MOST_BYTES:
-        raise UserError(f"it unpacks to {size:,} bytes, more than any weights fill")
