@@ -16,6 +16,7 @@ NAMES = (
     "data/a.txt", "data/sub/b.txt", "data", "data/", "./data/c.txt", "other/d.txt", "../up.txt",
     "data/../../up.txt", "/tmp/dextr-fuzz-absolute.txt", "", ".", "data/" + "x" * 300, "data/a\nb",
     "data/\udc80", "data/a.txt/below", "C:\\x", "data/.", "//x",
+    "data/" + "d/" * 2000 + "x", "data/" + "d/" * 40 + "x",
 )  # fmt: skip
 KINDS = (
     *(tarfile.REGTYPE,) * 8, tarfile.DIRTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE,

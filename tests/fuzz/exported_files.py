@@ -29,7 +29,8 @@ def load(rng: random.Random, folder: Path) -> None:
         AssertionError: The answer is not right.
     """
     path = folder / "network.onnx"
-    content = _lying(rng, _whole()) if rng.random() < 0.5 else _whole()
+    change = rng.choice((_lying, _odd_graph, _odd_graph, lambda _, content: content))
+    content = change(rng, _whole())
     path.write_bytes(damaged(rng, content) if rng.random() < 0.6 else content)
     exported = read_exported(path)
     assert exported.about.size >= 16
@@ -57,3 +58,41 @@ def _lying(rng: random.Random, content: bytes) -> bytes:
     odd = (about, about, about, "[" * 100_000, "", "7", "[1]", "NaN")
     onnx.helper.set_model_props(model, {METADATA_KEY: rng.choice(odd)})
     return model.SerializeToString()
+
+
+def _odd_graph(rng: random.Random, content: bytes) -> bytes:
+    """Return a file whose graph takes, gives or computes something else."""
+    model = onnx.load_from_string(content)
+    graph, kind = model.graph, rng.randrange(6)
+    if kind == 0:
+        shape = rng.choice((graph.input, graph.output))[0].type.tensor_type.shape
+        odd = rng.choice((0, 1, 3, 7, 33, 10**4, 10**9, -1))
+        rng.choice(shape.dim).dim_value = odd
+    elif kind == 1:
+        rng.choice(graph.node).op_type = rng.choice(("Neg", "Log", "Sqrt", "Squeeze", "Shape", "X"))
+    elif kind == 2:
+        del graph.node[rng.randrange(len(graph.node))]
+    elif kind == 3:
+        node = rng.choice([n for n in graph.node if n.input])
+        node.input[rng.randrange(len(node.input))] = rng.choice(("", "input", "logits", "none"))
+    elif kind == 4:
+        _compute_first(rng, graph)
+    else:
+        constant = rng.choice(graph.initializer)
+        constant.dims[:] = [rng.choice((0, 1, 10**5, 2**40)) for _ in constant.dims]
+    return model.SerializeToString()
+
+
+def _compute_first(rng: random.Random, graph: onnx.GraphProto) -> None:
+    """Put a huge constant, or a loop that hardly ends, before all else."""
+    helper, whole = onnx.helper, onnx.TensorProto.INT64
+    count = helper.make_tensor("count", whole, [1], [rng.choice((3, 10**6, 10**10, 2**62))])
+    graph.initializer.append(count)
+    nodes = [
+        helper.make_node("ConstantOfShape", ["count"], ["huge"]),
+        helper.make_node("ReduceMax", ["huge"], ["zero"], keepdims=0),
+        helper.make_node("Add", ["logits_before", "zero"], ["logits"]),
+    ]
+    for node in graph.node:
+        node.output[:] = ["logits_before" if name == "logits" else name for name in node.output]
+    graph.node.extend(nodes)

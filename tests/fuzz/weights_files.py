@@ -80,8 +80,12 @@ def _npz(rng: random.Random, state: dict[str, torch.Tensor], canary: Path) -> by
 
 def _pickled(rng: random.Random, state: dict[str, torch.Tensor], canary: Path) -> bytes:
     values: dict[object, object] = dict(state)
-    kind = rng.randrange(6)
-    if kind < 2:
+    kind = rng.randrange(10)
+    if kind > 5:
+        name = rng.choice(list(state))
+        values[name] = _odd_tensor(rng, state[name])
+        values = _wrapped(rng, values)
+    elif kind < 2:
         values[rng.choice(("code", 7))] = Code(canary, rng.randrange(3))
     elif kind == 2:
         values = {"weights": values, "format": 1, "network": Code(canary, 0)}
@@ -95,6 +99,42 @@ def _pickled(rng: random.Random, state: dict[str, torch.Tensor], canary: Path) -
     else:
         torch.save(values, file, _use_new_zipfile_serialization=rng.random() < 0.7)
     return file.getvalue()
+
+
+def _odd_tensor(rng: random.Random, value: torch.Tensor) -> object:
+    """A tensor of another kind, type, range or size than the right one."""
+    wide = value.double()
+    return rng.choice((
+        lambda: value.to(rng.choice((torch.int32, torch.uint8, torch.bool, torch.complex64))),
+        lambda: value.to(rng.choice((torch.float8_e4m3fn, torch.float16, torch.bfloat16))),
+        lambda: value.to_sparse() if value.ndim else value,
+        lambda: value.to("meta"),
+        lambda: torch.quantize_per_tensor(value.float(), 0.1, 0, torch.qint8),
+        lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]),
+        lambda: torch.zeros(1).expand(rng.choice((7, 10**10))),
+        lambda: wide + rng.choice((1e300, float("nan"), -1e9, 0)),
+        lambda: value.flatten()[: rng.randrange(3)],
+        lambda: torch.nn.Parameter(wide),
+        lambda: value,
+    ))()  # fmt: skip
+
+
+def _wrapped(rng: random.Random, values: dict[object, object]) -> dict[object, object]:
+    """A state in a wrapping of others, or in a checkpoint of ours with odd fields."""
+    prefix = rng.choice(("", "", "module.", "_orig_mod.", "module._orig_mod."))
+    values = {f"{prefix}{name}": value for name, value in values.items()}
+    if rng.random() < 0.2:
+        return {rng.choice(("state_dict", "model", "epoch")): values}
+    odd = rng.choice((torch.ones(3), torch.ones(1), None, {}, 3, "x", [values]))
+    fields = {
+        "format": 1, "weights": values, "ema": None, "size": 32, "relax": 10, "threshold": 0.5,
+        "network": small_predictor().network.config.to_dict(), "origin": {}, "epoch": 1, "step": 2,
+    }  # fmt: skip
+    if rng.random() < 0.5:
+        fields[rng.choice(list(fields))] = odd
+    if rng.random() < 0.3:
+        fields |= rng.choice(({"size": 20_000}, {"relax": 10**5}, {"size": 16}, {"relax": 0}))
+    return dict(fields)
 
 
 @lru_cache(maxsize=1)
