@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from dextr.common import content
+from dextr.weights import content
 from dextr.weights.content import Content
 
 

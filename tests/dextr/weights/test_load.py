@@ -13,10 +13,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from dextr.common import content
 from dextr.geometry import Margin
 from dextr.predictor import Predictor
-from dextr.weights import load, registry
+from dextr.weights import content, load, registry
 from dextr.weights.load import load_network, load_predictor, network_from, save_network
 from dextr.weights.state_files import FORMAT
 from networks import NetworkConfig, build_network

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from dextr.weights import state_files
+from dextr.common import tensor_files
 from dextr.weights.content import Content
 from dextr.weights.state_files import Description, read_state, write_state
 from networks import NetworkConfig
@@ -98,7 +98,7 @@ def test_an_archive_that_unpacks_to_more_than_weights_is_not_unpacked(
     path = tmp_path / f"x{suffix}"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.npy", bytes(10**6))
-    monkeypatch.setattr(state_files, "MOST_BYTES", 10**5)
+    monkeypatch.setattr(tensor_files, "MOST_BYTES", 10**5)
     with pytest.raises(ValueError, match=r"it unpacks to 1,000,000 bytes, more than any weights"):
         read_state(path)
 
@@ -194,7 +194,7 @@ def test_wrong_content_is_named(tmp_path, content, message):
         ("[]", "description is not understood"),
         ("[" * 100_000, "description is not understood"),
         ("{}", "expected format 1"),
-        (json.dumps({**ABOUT.to_dict(), "size": "64"}), "size must be an integer"),
+        (json.dumps({**ABOUT.to_dict(), "size": "64"}), "size must be a whole number"),
         (json.dumps({**ABOUT.to_dict(), "origin": 3}), "description is not understood"),
     ],
 )
