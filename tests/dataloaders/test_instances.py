@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from PIL import Image
 from support.trees import (
     SBD_TRAIN,
     SBD_VAL,
@@ -58,6 +59,30 @@ def test_images_of_other_folders_are_others_whatever_their_names(tmp_path):
     assert combined.index.image_ids.tolist() == [*first, *(f"2-{name}" for name in second)]
     shapes = [s.labels.shape for scenes in (first, second) for s in scenes.values()]
     assert [combined.read_image(k).shape[:2] for k in range(8)] == shapes
+
+
+def folder_of(root, names):
+    for name in names:
+        for kind, pixels in (("images", np.zeros((4, 4, 3), np.uint8)), ("masks", np.eye(4) > 0)):
+            (root / kind).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(root / kind / f"{name}.png")
+    return FolderInstances(root)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ([["a"], ["a", "2-a"]], ["a", "2-2-a", "2-a"]),
+        ([["a", "2-a"], ["a"]], ["2-a", "a", "2-2-a"]),
+        ([["a"], ["a"], ["a"]], ["a", "2-a", "3-a"]),
+    ],
+)
+def test_images_keep_names_of_their_own(tmp_path, names, expected):
+    parts = [folder_of(tmp_path / str(k), own) for k, own in enumerate(names)]
+    combined = CombinedInstances(parts)
+    found = combined.index.image_ids.tolist()
+    assert sorted(found) == sorted(expected)
+    assert len({combined.object_name(row) for row in range(len(combined))}) == len(combined)
 
 
 def test_categories_are_joined_by_name(tmp_path):
