@@ -126,4 +126,13 @@ def _agreement(
 def _calibration_inputs(about: Description) -> Iterator[NDArray[np.float32]]:
     for name in tqdm(OBJECTS, "calibrate", unit="photo", leave=False, disable=None):
         # Only the inputs count: a channel takes the network's place.
-        yield from answer(lambda x: x[:, :1], about, example_scene(name)).inputs
+        for inputs in answer(lambda x: x[:, :1], about, example_scene(name)).inputs:
+            yield inputs if not about.network.looks_twice else _with_mask(inputs)
+
+
+def _with_mask(inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the input (4, S, S) as a second look might see it: the clicks' box as the mask."""
+    mask = np.zeros_like(inputs[:1])
+    rows, columns = np.nonzero(inputs[3] > inputs[3].max() / 2)
+    mask[:, rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] = 255
+    return np.concatenate([inputs, mask])

@@ -22,7 +22,7 @@ from torch import Tensor
 from dextr.common.errors import UserError
 from dextr.geometry import SIZES
 from dextr.weights.content import Content
-from dextr.weights.state_files import METADATA_KEY, Description, parse_metadata
+from dextr.weights.state_files import CHANNELS, METADATA_KEY, Description, parse_metadata
 
 ONNX = ".onnx"
 INPUT, OUTPUT = "input", "logits"
@@ -30,7 +30,7 @@ LARGEST_BATCH = 256
 # ResNet-101 at 512 takes 1 GiB and 4 s of CPU time where most of it is address space of threads.
 LIMITS: Mapping[str, Any] = {
     "memory": 4 << 30, "memory_each": 8 << 10, "seconds": 30, "seconds_each": 40 / 512**2,
-    "batch": LARGEST_BATCH, "size": SIZES.most,
+    "batch": LARGEST_BATCH, "channels": CHANNELS, "size": SIZES.most,
 }  # fmt: skip
 MOST_SECONDS = 900
 NOT_OURS = "not a DEXTR network: it was not written by `python -m dextr export`"
@@ -127,8 +127,11 @@ def _describe(said: Mapping[str, Any]) -> tuple[Description, bool, int | None]:
     if not isinstance(weights, dict) or not isinstance(weights.get("trained"), bool):
         raise UserError("its description does not say whether its weights are trained")
     ((_, kind, shape),) = said["inputs"]
-    if kind != "tensor(float)" or len(shape) != 4 or shape[1] != 4 or shape[2] != shape[3]:
-        raise UserError(f"expected an input of float32 (N, 4, S, S), got {kind} {_line(shape)}")
+    channels = about.network.in_channels
+    square = len(shape) == 4 and shape[1] == channels and shape[2] == shape[3]
+    if kind != "tensor(float)" or not square or channels not in CHANNELS:
+        expected = f"(N, {channels if channels in CHANNELS else 4}, S, S)"
+        raise UserError(f"expected an input of float32 {expected}, got {kind} {_line(shape)}")
     if shape[2] != about.size:
         raise UserError(f"it takes crops of {_line(shape[2])}, but says {about.size}")
     batch = shape[0] if isinstance(shape[0], int) else None

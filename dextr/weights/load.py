@@ -21,7 +21,7 @@ from dextr.samples import THRESHOLD
 from dextr.weights import registry
 from dextr.weights.download import find_file
 from dextr.weights.exported import ONNX, ExportedNetwork, read_exported
-from dextr.weights.state_files import Description, read_state, write_state
+from dextr.weights.state_files import CHANNELS, Description, read_state, write_state
 from networks import DextrNet, HalfPrecision, NetworkConfig, fold, for_inference, load_strict, pack
 from networks.init import published_names
 
@@ -153,7 +153,7 @@ def load_network(weights: str | PathLike[str] | None = None) -> LoadedNetwork:
     found = read_state(content)
     try:
         about = found.description or _describe_published(found.state)
-        if (got := about.network.in_channels) not in (4, 5):
+        if (got := about.network.in_channels) not in CHANNELS:
             raise UserError(f"expected a network of 4 or 5 channels (RGB, heat map), got {got}")
         network = network_from(about.network, found.state)
     except ValueError as error:

@@ -50,7 +50,11 @@ def trial(content: bytes, limits: dict[str, Any]) -> dict[str, Any]:
     shape = takes[0].shape if len(takes) == 1 and takes[0].type == "tensor(float)" else []
     if len(shape) == 4 and all(type(n) is int for n in shape[1:]):
         batch = shape[0] if type(shape[0]) is int else 1
-        if 1 <= batch <= limits["batch"] and shape[1] == 4 and max(shape[2:]) <= limits["size"]:
+        if (
+            1 <= batch <= limits["batch"]
+            and shape[1] in limits["channels"]
+            and max(shape[2:]) <= limits["size"]
+        ):
             _bound(limits, batch * shape[2] * shape[3])
             values = np.random.default_rng(0).random((batch, *shape[1:]), np.float32) * 255
             (logits,) = session.run([gives[0].name], {takes[0].name: values})

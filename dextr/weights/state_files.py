@@ -30,6 +30,8 @@ from networks import NetworkConfig
 
 FORMAT = 1
 METADATA_KEY = "dextr"
+# Input channels of networks to predict with: RGB and heat map; and what a second look sees.
+CHANNELS = (4, 5)
 FIELDS = ("network", "size", "relax", "threshold", "origin")
 # How others wrap a state in a checkpoint.
 WRAPPERS = ("state_dict", "model_state_dict", "model")

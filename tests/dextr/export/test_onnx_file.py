@@ -13,9 +13,9 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 
-@pytest.mark.parametrize("batch", [None, 2])
-def test_int8_answers_nearly_alike(tmp_path, batch):
-    loaded = small_loaded()
+@pytest.mark.parametrize(("batch", "channels"), [(None, 4), (2, 4), (None, 5)])
+def test_int8_answers_nearly_alike(tmp_path, batch, channels):
+    loaded = small_loaded(in_channels=channels)
     path = tmp_path / "x.onnx"
     rows = export(loaded, path, batch, int8=True)
     assert {row.exact for row in rows} == {False}

@@ -31,7 +31,7 @@ def test_defaults_are_the_papers_protocol():
 
 def test_every_layer_option_can_be_set():
     offered = {spec.name for spec in fields(ModelConfig)}
-    assert {spec.name for spec in fields(NetworkConfig)} - offered == {"in_channels"}
+    assert {spec.name for spec in fields(NetworkConfig)} <= offered
     small = ModelConfig("resnet18", head_width=8, stages=2, output_stride=16, skips=1, init="none")
     assert small.network() == NetworkConfig("resnet18", "psp", 4, "1x1", 8, 2, 16, 1)
 

@@ -10,6 +10,8 @@ from dextr.training.interrupt import StopRequest
 @pytest.fixture(autouse=True)
 def own_handlers():
     before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    # Of what runs in the background of a shell, the shell has SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
