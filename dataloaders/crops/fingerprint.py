@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from dataloaders.instances import Instances
+from dextr.common.files import open_regular
 
 SHOWN = 3
+SAMPLE = 4096  # bytes
 
 
 def fingerprint(instances: Instances) -> dict[str, int]:
     """Return a number for every image with objects, by its name.
 
-    It stands for the objects' identities, categories and areas, and for the sizes of the image's
-    files; not for where they lie or when they were written, so that data can be moved.
+    It stands for the objects' identities, categories and areas, and for the sizes and samples of
+    the image's files; not for where they lie or when they were written, so that data can be moved.
     """
     index = instances.index
     rows = np.column_stack([index.object_id, index.category, index.area]).astype("<i8")
@@ -25,9 +29,23 @@ def fingerprint(instances: Instances) -> dict[str, int]:
     for image, part in zip(images.tolist(), np.split(rows, starts[1:]), strict=True):
         digest = hashlib.blake2b(part.tobytes(), digest_size=8)
         for file in instances.files_of(image):
-            digest.update(b"%d " % (file.stat().st_size if file.exists() else -1))
+            digest.update(_sample(file))
         found[str(index.image_ids[image])] = int.from_bytes(digest.digest(), "little", signed=True)
     return found
+
+
+def _sample(file: Path) -> bytes:
+    """Return a file's size, and what it holds at its start, middle and end: enough to tell."""
+    try:
+        with open_regular(file) as opened:
+            size = opened.seek(0, os.SEEK_END)
+            parts = [b"%d " % size]
+            for place in (0, size // 2, max(size - SAMPLE, 0)):
+                opened.seek(place)
+                parts.append(opened.read(SAMPLE))
+    except OSError:
+        return b"missing "
+    return b"".join(parts)
 
 
 def changes(before: Mapping[str, int], now: Mapping[str, int]) -> str:

@@ -3,7 +3,7 @@ import pytest
 from support.trees import make_coco, make_folder, make_voc
 
 from dataloaders.coco import CocoInstances
-from dataloaders.crops.fingerprint import changes, fingerprint
+from dataloaders.crops.fingerprint import _sample, changes, fingerprint
 from dataloaders.folder import FolderInstances
 from dataloaders.instances import CombinedInstances, Subset
 from dataloaders.pascal import PascalInstances
@@ -69,6 +69,18 @@ def test_an_exchanged_photo_is_seen_and_moved_data_are_the_same(tmp_path, opened
     assert before.keys() <= combined.keys()
     assert {k: combined[k] for k in before} == fingerprint(moved)
     assert fingerprint(Subset(moved, np.arange(len(moved)))) == fingerprint(moved)
+
+
+@pytest.mark.parametrize("place", [0, 20_000, 39_999])
+def test_another_photo_of_the_same_size_is_seen(tmp_path, place):
+    (tmp_path / "a").write_bytes(bytes(40_000))
+    before = _sample(tmp_path / "a")
+    content = bytearray(40_000)
+    content[place] = 1
+    (tmp_path / "a").write_bytes(content)
+    assert _sample(tmp_path / "a") != before
+    (tmp_path / "a").write_bytes(b"")
+    assert _sample(tmp_path / "a") not in (before, _sample(tmp_path / "missing"))
 
 
 def test_other_objects_of_the_same_photo_are_seen():
