@@ -16,7 +16,8 @@ from dextr.weights.exported import ONNX, refuse_old_export
 
 EPILOG = """The file is ONNX, opset 18; run it with ONNX Runtime, OpenVINO, TensorRT ...
 It takes `input` (N, 4, S, S), float32 in 0..255, and gives `logits` (N, 1, S, S); crop size, margin
-and threshold stand in it (metadata_props, key `dextr`, JSON).
+and threshold stand in it (metadata_props, key `dextr`, JSON). A network that looks twice takes
+(N, 5, S, S): zeros in the last channel for four points, then 255 times what it said of them.
 demo.py, eval.py, `dextr annotate` and dextr.load_predictor run it as they run weights: in ONNX
 Runtime, on the CPU.
 
