@@ -12,19 +12,30 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fuzz import archives, exported_files, point_files, prediction, sessions, weights_files
+from fuzz import (
+    archives,
+    checkpoints,
+    data_sets,
+    exported_files,
+    point_files,
+    prediction,
+    sessions,
+    weights_files,
+)
 from PIL import Image
 
 Case = Callable[[random.Random, Path], None]
 # Category: the cases, and how many of a hundred inputs are its.
 CATEGORIES: dict[str, tuple[Case, int]] = {
-    "predict": (prediction.predict, 40),
-    "points file": (point_files.read, 20),
+    "predict": (prediction.predict, 30),
+    "points file": (point_files.read, 15),
     "session file": (sessions.read, 10),
     "annotate": (point_files.annotate_all, 5),
     "weights file": (weights_files.load, 10),
     "exported file": (exported_files.load, 5),
-    "archive": (archives.extract, 10),
+    "archive": (archives.extract, 5),
+    "data set": (data_sets.read, 15),
+    "checkpoint": (checkpoints.read, 5),
 }
 RESULT, ERROR, FAILURE = "result", "error", "FAILURE"
 

@@ -21,9 +21,13 @@ MODES = {
     "WEBP": ("RGB", "RGBA"),
     "BMP": ("1", "L", "P", "RGB"),
     "PPM": ("1", "L", "RGB", "I;16"),
+    "JPEG2000": ("L", "RGB", "RGBA"),
+    "AVIF": ("RGB", "RGBA"),
     "ICO": ("RGBA",),
     "TGA": ("L", "RGB", "RGBA"),
 }
+# What some readers hand to a program.
+PROGRAMS = (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n", b"\xc5\xd0\xd3\xc6" * 9)
 DTYPES = (
     *("uint8",) * 16, "bool", "bool", "uint16", "uint16", ">u2", "float32", "float32",
     "float32", "float64", "float16", "int8", "int16", "int32", "int64", "uint64",
@@ -75,6 +79,9 @@ def odd_file(rng: random.Random, folder: Path) -> tuple[Path, bool]:
     if rng.random() < 0.06:
         path.write_bytes(_bomb(rng))
         return path, False
+    if rng.random() < 0.03:
+        path.write_bytes(rng.choice(PROGRAMS))
+        return path, False
     content = _encoded(rng)
     broken = damaged(rng, content) if rng.random() < 0.5 else content
     path.write_bytes(broken)
@@ -116,7 +123,7 @@ def _encoded(rng: random.Random) -> bytes:
     file = io.BytesIO()
     try:
         picture.save(file, kind, **options)
-    except (ValueError, OSError, SyntaxError, struct.error, RuntimeError):
+    except (ValueError, OSError, SyntaxError, struct.error, RuntimeError, KeyError):
         file = io.BytesIO()
         picture.convert("RGB").save(file, "PNG")
     return file.getvalue()
