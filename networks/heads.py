@@ -59,7 +59,8 @@ class PspHead(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """Return the (N, width, h, w) map the last convolution reads."""
         hw = (x.shape[2], x.shape[3])
-        pooled = [resize_bilinear(stage(x), hw) for stage in self.stages]
+        # In mixed precision enlarging gives single precision, which joined would make all of it so.
+        pooled = [resize_bilinear(stage(x), hw).to(x.dtype) for stage in self.stages]
         return self.bottleneck(torch.cat([*pooled, x], dim=1))
 
     def forward(self, x: Tensor) -> Tensor:

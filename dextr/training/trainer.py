@@ -254,4 +254,5 @@ def shared(network: nn.Module, world: World) -> nn.Module:
         return network
     synchronize_batch_norm(network)
     devices = [world.device] if world.device.type == "cuda" else None
-    return DistributedDataParallel(network, device_ids=devices)
+    # The processes' statistics are the same already: nobody's need to be sent.
+    return DistributedDataParallel(network, device_ids=devices, broadcast_buffers=False)

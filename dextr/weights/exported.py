@@ -96,20 +96,33 @@ def read_exported(source: str | PathLike[str] | Content) -> ExportedNetwork:
     try:
         import_package("onnxruntime")
         about, trained, batch = _describe(_try_out(content.data))
-        session = _open_session(content.data)
+        run = _Session(content)
     except ValueError as error:
         raise UserError(f"{content.path}: {error}") from None
-
-    def run(x: Tensor) -> Tensor:
-        try:
-            (logits,) = session.run([OUTPUT], {INPUT: x.cpu().numpy()})
-        except Exception as error:
-            raise UserError(f"{content.path}: it cannot be run ({_line(error)})") from None
-        if logits.shape != (len(x), 1, *x.shape[2:]):
-            raise UserError(f"{content.path}: it gave logits of shape {logits.shape}")
-        return torch.from_numpy(logits)
-
     return ExportedNetwork(run, about, batch, trained, content.sha256)
+
+
+class _Session:
+    """A file's bytes, running in ONNX Runtime; copied or sent to a process, they run there too."""
+
+    def __init__(self, content: Content) -> None:
+        self.content = content
+        self._session = _open_session(content.data)
+
+    def __getstate__(self) -> Content:
+        return self.content
+
+    def __setstate__(self, content: Content) -> None:
+        self.__init__(content)  # type: ignore[misc]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        try:
+            (logits,) = self._session.run([OUTPUT], {INPUT: x.cpu().numpy()})
+        except Exception as error:
+            raise UserError(f"{self.content.path}: it cannot be run ({_line(error)})") from None
+        if logits.shape != (len(x), 1, *x.shape[2:]):
+            raise UserError(f"{self.content.path}: it gave logits of shape {logits.shape}")
+        return torch.from_numpy(logits)
 
 
 def _describe(said: Mapping[str, Any]) -> tuple[Description, bool, int | None]:

@@ -1,6 +1,8 @@
 """Exported files: what they hold, that they answer as the network does, and which are refused."""
 
+import copy
 import json
+import pickle
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -45,6 +47,14 @@ def test_answers_as_the_network_does(tmp_path, name):
     loaded, path = small_loaded(**VARIANTS[name]), tmp_path / "x.onnx"
     export(loaded, path, check=False)
     assert_alike(read_exported(path), loaded)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda n: pickle.loads(pickle.dumps(n))])
+def test_can_be_copied_and_sent_to_other_processes(written, copied):
+    network = read_exported(written[0])
+    again = copied(copied(network))
+    assert again.about == network.about
+    torch.testing.assert_close(again(inputs(2)), network(inputs(2)), rtol=0, atol=0)
 
 
 def test_several_threads_may_ask_at_once(written):
