@@ -59,7 +59,7 @@ def _extract_all(archive: Path, to: Path, opened: BinaryIO | None) -> None:
     # Else a member without a name would become a file in its place.
     to.mkdir(parents=True)
     look = {"desc": f"unpacking {archive.name}", "total": archive.stat().st_size}
-    # It takes away set-uid bits and owners; Pythons of before summer 2023 lack it.
+    # Pythons of before summer 2023 lack it; owners and set-uid bits are taken over in none.
     how: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
     try:
         with (
@@ -72,7 +72,7 @@ def _extract_all(archive: Path, to: Path, opened: BinaryIO | None) -> None:
                 # Without links, no member can lead outside.
                 if not (member.isfile() or member.isdir()):
                     raise UserError(f"{member.name!r} is a link or a device")
-                tar.extract(member, to, **how)
+                tar.extract(member, to, set_attrs=False, **how)
             # A compressed file's own checksum is only looked at when its end is read.
             while tar.fileobj.read(1 << 20):
                 pass

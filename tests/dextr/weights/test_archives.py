@@ -91,8 +91,7 @@ def test_files_run_nothing_and_belong_to_the_caller(tmp_path):
     extra = member("VOC/2012/set-uid", mode=0o6777)
     root = tmp_path / "root"
     extract_folder(make_tar(tmp_path / "x.tar", extra=[extra]), root, "VOC/2012")
-    if hasattr(tarfile, "data_filter"):
-        assert (root / "VOC/2012/set-uid").stat().st_mode & 0o6002 == 0
+    assert (root / "VOC/2012/set-uid").stat().st_mode & 0o6002 == 0
     assert (root / "VOC/2012/a.txt").stat().st_uid == os.getuid()
 
 
