@@ -80,8 +80,9 @@ def read_truth(path: Path) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         raise UserError(f"{path}: not a readable SBD annotation ({error})") from None
     if labels.ndim != 2 or labels.size == 0:
         raise UserError(f"{path}: GTinst.Segmentation is not a label map: {labels.shape}")
-    if classes.size and not 1 <= classes.min() <= classes.max() <= len(VOC_CATEGORIES):
-        raise UserError(f"{path}: expected classes 1..{len(VOC_CATEGORIES)}, got {classes}")
+    least, most = (classes.min(), classes.max()) if classes.size else (1, 1)
+    if not 1 <= least <= most <= len(VOC_CATEGORIES):
+        raise UserError(f"{path}: expected classes 1..{len(VOC_CATEGORIES)}, got {least}..{most}")
     if len(classes) < VOID_LABEL:
         labels[labels == VOID_LABEL] = VOID
     return labels, classes
@@ -112,7 +113,8 @@ def read_struct(content: bytes, name: str) -> dict[str, NDArray]:
                 arrays = {key: _numbers(part) for key, part in parts.items()}
                 return {key: array for key, array in arrays.items() if array is not None}
     except (struct.error, StopIteration, KeyError, zlib.error, UnicodeDecodeError) as error:
-        raise UserError(f"damaged ({error!r})") from None
+        # Some of these errors quote the whole file.
+        raise UserError(f"damaged ({type(error).__name__})") from None
     raise UserError(f"no {name} in it")
 
 
@@ -173,5 +175,5 @@ def _numbers(data: bytes) -> NDArray | None:
     stored, values = next(elements)
     array = np.frombuffer(values, STORED[stored])
     if min(sizes) < 0 or math.prod(sizes) != array.size:
-        raise UserError(f"damaged ({array.size} values for a matrix of {sizes})")
+        raise UserError(f"damaged ({array.size} values for a matrix of {sizes[:4]})")
     return array.reshape(sizes, order="F")
