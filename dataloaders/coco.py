@@ -61,8 +61,9 @@ class CocoInstances(Instances):
         kept = category_indices(self.name, names, names if categories is None else categories)
         self.category_names = tuple(names[k] for k in kept)
         self.coco_category_ids = packed["category_ids"][kept]
-        plain = packed["areas"] > 0 if keep_crowd else (packed["areas"] > 0) & ~packed["crowd"]
-        self._warn_of_left_out(packed["areas"], packed["crowd"] & (not keep_crowd))
+        crowd = packed["crowd"] & (not keep_crowd)
+        plain = (rows[:, 3] > 0) & ~crowd
+        self._warn_of_left_out(rows[:, 3], crowd)
         ids = names_of_images(self.image_files.tolist(), self.coco_image_ids)
         everything = ObjectIndex.of_rows(ids, rows[plain])
         chosen = np.isin(everything.category, kept)

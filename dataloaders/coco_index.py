@@ -24,8 +24,8 @@ def index_annotations(path: Path) -> Arrays:
 
     Returns:
         `files`, `image_ids`, `image_hw` (M, 2) by image; `category_names`, `category_ids` by
-        category; `rows` (N, 4) of (image, annotation id, category, area), ascending, with `areas`
-        and `crowd` (N,); `counts`, the objects' compressed run lengths one after another; `starts`
+        category; `rows` (N, 4) of (image, annotation id, category, area), ascending, with
+        `crowd` (N,); `counts`, the objects' compressed run lengths one after another; `starts`
         (N + 1,), where each begins. Crowd regions and objects without a pixel are there, too.
 
     Raises:
@@ -53,7 +53,6 @@ def index_annotations(path: Path) -> Arrays:
         "category_names": np.array([name for _, name in categories], np.str_),
         "category_ids": np.array([number for number, _ in categories], np.int64),
         "rows": rows,
-        "areas": rows[:, 3],
         "crowd": np.array([found[4] for found in objects], bool),
         "counts": np.frombuffer(b"".join(counts), np.uint8),
         "starts": np.concatenate([[0], np.cumsum(list(map(len, counts)), dtype=np.int64)]),

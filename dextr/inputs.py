@@ -39,9 +39,9 @@ def encode(
     for channel in range(3):
         inputs[channel] = window.cut(image[:, :, channel], cv2.INTER_CUBIC)
     if look_twice and len(points_in_crop) > len(SIDES):
-        further = np.delete(points_in_crop, marking_sides(points_in_crop), axis=0)
-        fill_heat_channel(inputs, further, 4)
-        points_in_crop = points_in_crop[marking_sides(points_in_crop)]
+        extremes = marking_sides(points_in_crop)
+        fill_heat_channel(inputs, np.delete(points_in_crop, extremes, axis=0), 4)
+        points_in_crop = points_in_crop[extremes]
     fill_heat_channel(inputs, points_in_crop)
     return inputs
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dextr.annotation.objects import AnnotatedObject
 from dextr.common.errors import UserError
-from dextr.common.files import check_target, new_folder, unique_names
+from dextr.common.files import check_target, new_folder, read_text, unique_names
 from dextr.common.image_files import (
     image_files,
     made_here,
@@ -75,10 +75,7 @@ def read_labels(text: str) -> list[str]:
     """
     path, parts = Path(text), text.split(",")
     if path.suffix.lower() == ".txt" or path.is_file():
-        try:
-            parts = path.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: not a readable file of labels ({error})") from None
+        parts = read_text(path).splitlines()
     labels = list(dict.fromkeys(part.strip() for part in parts if part.strip()))
     if not labels:
         raise UserError(f"{text!r}: no labels in it; expected person,dog or a file, one per line")

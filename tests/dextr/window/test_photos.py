@@ -86,8 +86,8 @@ def test_labels_in_a_file_may_hold_commas(tmp_path, name):
 def test_bad_labels_are_explained(tmp_path):
     with pytest.raises(ValueError, match="no labels in it"):
         read_labels(" , ")
-    with pytest.raises(ValueError, match=r"missing\.txt: not a readable file of labels"):
+    with pytest.raises(ValueError, match=r"missing\.txt: not readable"):
         read_labels(str(tmp_path / "missing.txt"))
     (tmp_path / "latin.txt").write_bytes(b"M\xf6bel")
-    with pytest.raises(ValueError, match=r"latin\.txt: not a readable file"):
+    with pytest.raises(ValueError, match=r"latin\.txt: not text in UTF-8"):
         read_labels(str(tmp_path / "latin.txt"))
